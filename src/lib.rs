@@ -7,4 +7,9 @@
 pub mod child;
 pub mod config;
 pub mod event;
+pub mod ledger;
 pub mod outcome;
+pub mod task;
+
+#[path = "../migrations/mod.rs"]
+mod migrations;

@@ -1,0 +1,24 @@
+//! The ledger's schema, one file a step. The same SQL runs on SQLite and PostgreSQL: ids and JSON are text, times are
+//! milliseconds in a bigint, so nothing has to be said twice.
+
+use sea_orm_migration::prelude::*;
+
+mod m0001_first;
+
+pub(crate) struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m0001_first::First)]
+    }
+}
+
+/// Runs statements one by one, so that an error names its own.
+async fn run(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
+    let connection = manager.get_connection();
+    for statement in statements {
+        connection.execute_unprepared(statement).await?;
+    }
+    Ok(())
+}

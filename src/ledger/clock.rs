@@ -1,0 +1,76 @@
+//! The time that all of the fleet agrees on.
+//!
+//! PostgreSQL: its own `clock_timestamp()`. SQLite is one host by nature: the boot clock, which no one can set, plus an
+//! offset that stands in the ledger with the boot's id. A wall clock that jumps moves nothing.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::{LedgerError, Result, Session, Tx};
+
+pub(super) enum Clock {
+    Database,
+    Boot { offset: i64 },
+}
+
+impl Clock {
+    pub(super) async fn now(&self, session: &Session) -> Result<i64> {
+        match self {
+            Self::Boot { offset } => Ok(boot_millis() + offset),
+            Self::Database => {
+                let row = session
+                    .one("select cast(extract(epoch from clock_timestamp()) * 1000 as bigint) as now", [])
+                    .await?
+                    .ok_or_else(|| LedgerError::Corrupt("the database has no time".to_owned()))?;
+                Ok(row.try_get("", "now")?)
+            }
+        }
+    }
+
+    /// The offset that the first process since this boot wrote down. A new boot never goes back behind what the ledger
+    /// has seen.
+    pub(super) async fn since_boot(tx: &Tx) -> Result<Self> {
+        let boot = boot_id();
+        if let Some(stored) = tx.setting("clock").await?
+            && let Some((id, offset)) = stored.split_once('/')
+            && id == boot
+            && let Ok(offset) = offset.parse()
+        {
+            return Ok(Self::Boot { offset });
+        }
+        let seen = tx.one("select coalesce(max(seen_at), 0) as seen from workers", []).await?;
+        let seen: i64 = seen.map_or(Ok(0), |row| row.try_get("", "seen"))?;
+        let offset = SystemClock::now().max(seen) - boot_millis();
+        tx.put_setting("clock", &format!("{boot}/{offset}")).await?;
+        Ok(Self::Boot { offset })
+    }
+}
+
+/// The wall clock: for displays, `publishAt` and signatures of others. Never for leases, limits or due times.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemClock;
+
+impl SystemClock {
+    pub fn now() -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+fn boot_millis() -> i64 {
+    #[cfg(target_os = "linux")]
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    #[cfg(not(target_os = "linux"))]
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+}
+
+#[cfg(target_os = "linux")]
+fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn boot_id() -> String {
+    let asked = std::process::Command::new("/usr/sbin/sysctl").args(["-n", "kern.bootsessionuuid"]).output();
+    asked.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+}

@@ -1,0 +1,183 @@
+//! Opening the database, and bringing its schema up to date.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::sqlx;
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, RuntimeErr, TransactionTrait,
+};
+use sea_orm_migration::MigratorTrait;
+
+use super::clock::Clock;
+use super::{Connection, Inner, Ledger, LedgerError, Session, Tx};
+use crate::migrations::Migrator;
+
+/// How long a statement waits for another process' write on SQLite before it gives up.
+const BUSY: Duration = Duration::from_secs(20);
+/// Any number, but always the same: PostgreSQL's advisory lock that lets one process migrate at a time.
+const MIGRATION_LOCK: i64 = 0x5b17e7a;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Worth trying again.
+    #[error("the database can't be reached: {0}")]
+    Unreachable(String),
+    /// Will not change by waiting.
+    #[error("the database refused the connection: {0}")]
+    Rejected(String),
+    #[error("the schema can't be brought up to date: {0}")]
+    Migration(String),
+}
+
+impl Ledger {
+    /// Connects, migrates (one process at a time), and takes the clock. `url` is `sqlite://path` or `postgres://…`.
+    pub async fn open(url: &str) -> Result<Self, ConnectError> {
+        let (reads, writer) = connect(url).await?;
+        migrate_up(url, &writer).await?;
+        Self::assemble(reads, writer).await.map_err(|error| match error {
+            LedgerError::Unavailable(error) => ConnectError::Unreachable(error.to_string()),
+            other => ConnectError::Migration(other.to_string()),
+        })
+    }
+
+    async fn assemble(reads: DatabaseConnection, writer: DatabaseConnection) -> super::Result<Self> {
+        let backend = writer.get_database_backend();
+        let mut ledger = Self {
+            inner: Arc::new(Inner {
+                reads: Session { connection: Connection::Pool(reads.clone()), backend },
+                writer: writer.clone(),
+                clock: Clock::Database,
+            }),
+        };
+        if backend == DbBackend::Sqlite {
+            // The first transaction finds the clock that the others will read, so it has none yet itself.
+            let options = sea_orm::TransactionOptions {
+                sqlite_transaction_mode: Some(sea_orm::SqliteTransactionMode::Immediate),
+                ..Default::default()
+            };
+            let transaction = writer.begin_with_options(options).await?;
+            let tx = Tx { session: Session { connection: Connection::Transaction(transaction), backend }, now: 0 };
+            let clock = Clock::since_boot(&tx).await?;
+            tx.commit().await?;
+            ledger.inner =
+                Arc::new(Inner { reads: Session { connection: Connection::Pool(reads), backend }, writer, clock });
+        }
+        Ok(ledger)
+    }
+}
+
+async fn connect(url: &str) -> Result<(DatabaseConnection, DatabaseConnection), ConnectError> {
+    let (readers, writers) = if sqlite_path(url).is_some() { (4, 1) } else { (8, 8) };
+    if let Some(folder) = sqlite_path(url).as_deref().and_then(Path::parent) {
+        std::fs::create_dir_all(folder).map_err(|error| {
+            ConnectError::Rejected(format!("the folder {} can't be made: {error}", folder.display()))
+        })?;
+    }
+    let open = |connections: u32| async move {
+        let mut options = ConnectOptions::new(url);
+        options
+            .max_connections(connections)
+            .min_connections(1)
+            .connect_timeout(Duration::from_secs(5))
+            .acquire_timeout(BUSY + Duration::from_secs(5))
+            .idle_timeout(Duration::from_secs(600))
+            .sqlx_logging(false)
+            .map_sqlx_sqlite_opts(|sqlite| {
+                sqlite
+                    .create_if_missing(true)
+                    .journal_mode(SqliteJournalMode::Wal)
+                    .synchronous(SqliteSynchronous::Full)
+                    .busy_timeout(BUSY)
+            });
+        Database::connect(options).await.map_err(classify)
+    };
+    // One after the other: the first connection to a new SQLite file switches it to WAL.
+    let writer = open(writers).await?;
+    let reads = open(readers).await?;
+    Ok((reads, writer))
+}
+
+fn classify(error: DbErr) -> ConnectError {
+    let inner = match &error {
+        DbErr::Conn(RuntimeErr::SqlxError(inner))
+        | DbErr::Exec(RuntimeErr::SqlxError(inner))
+        | DbErr::Query(RuntimeErr::SqlxError(inner)) => inner.clone(),
+        _ => return ConnectError::Unreachable(error.to_string()),
+    };
+    match inner.as_ref() {
+        sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) | sqlx::Error::Protocol(_) => {
+            ConnectError::Rejected(inner.to_string())
+        }
+        sqlx::Error::Database(database) => {
+            let code = database.code().unwrap_or_default().into_owned();
+            let passing = code.len() == 5 && ["08", "53", "57"].iter().any(|class| code.starts_with(class));
+            let busy = code.len() < 5 && code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6));
+            if passing || busy {
+                ConnectError::Unreachable(inner.to_string())
+            } else {
+                ConnectError::Rejected(inner.to_string())
+            }
+        }
+        _ => ConnectError::Unreachable(inner.to_string()),
+    }
+}
+
+/// Where the file of a `sqlite://` URL lies.
+fn sqlite_path(url: &str) -> Option<PathBuf> {
+    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"))?;
+    Some(PathBuf::from(path.split('?').next().unwrap_or(path)))
+}
+
+async fn migrate_up(url: &str, writer: &DatabaseConnection) -> Result<(), ConnectError> {
+    with_migration_lock(url, writer, || async { Migrator::up(writer, None).await }).await
+}
+
+/// Takes back the last `steps` migrations, or all.
+pub async fn migrate_down(url: &str, steps: Option<u32>) -> Result<(), ConnectError> {
+    let (_, writer) = connect(url).await?;
+    with_migration_lock(url, &writer, || async { Migrator::down(&writer, steps).await }).await
+}
+
+/// Each migration's name, and whether it is applied.
+pub async fn migration_status(url: &str) -> Result<Vec<(String, bool)>, ConnectError> {
+    let (_, writer) = connect(url).await?;
+    let failed = |error: DbErr| ConnectError::Migration(error.to_string());
+    Migrator::install(&writer).await.map_err(failed)?;
+    let migrations = Migrator::get_migration_with_status(&writer).await.map_err(failed)?;
+    Ok(migrations
+        .iter()
+        .map(|migration| {
+            (migration.name().to_owned(), migration.status() == sea_orm_migration::MigrationStatus::Applied)
+        })
+        .collect())
+}
+
+/// Two migrators at once fail on either database, so one waits for the other.
+async fn with_migration_lock<F: Future<Output = Result<(), DbErr>>>(
+    url: &str,
+    writer: &DatabaseConnection,
+    migrate: impl FnOnce() -> F,
+) -> Result<(), ConnectError> {
+    let failed = |error: String| ConnectError::Migration(error);
+    if let Some(path) = sqlite_path(url) {
+        let beside = path.with_extension("migrating");
+        let lock = tokio::task::spawn_blocking(move || {
+            let file = std::fs::File::create(&beside)?;
+            file.lock()?;
+            Ok::<_, std::io::Error>(file)
+        });
+        let _held =
+            lock.await.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
+        return migrate().await.map_err(|error| failed(error.to_string()));
+    }
+    let guard = writer.begin().await.map_err(|error| failed(error.to_string()))?;
+    guard
+        .execute_unprepared(&format!("select pg_advisory_xact_lock({MIGRATION_LOCK})"))
+        .await
+        .map_err(|error| failed(error.to_string()))?;
+    migrate().await.map_err(|error| failed(error.to_string()))?;
+    guard.commit().await.map_err(|error| failed(error.to_string()))
+}

@@ -1,0 +1,63 @@
+//! The limits' rows. What they mean, and how they move, is `limit`'s.
+
+use sea_orm::QueryResult;
+
+use super::{Result, Session, Tx, json, to_json};
+use crate::outcome::Reason;
+
+/// One limit: its cells (each the time at which it is free again), and until when somebody closed it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LimitRow {
+    pub cells: Vec<i64>,
+    /// When the next cell is free.
+    pub open_at: i64,
+    pub closed_until: i64,
+    pub closed: Option<Reason>,
+    version: i64,
+}
+
+impl Session {
+    pub async fn limit(&self, name: &str) -> Result<LimitRow> {
+        let sql = format!("select * from limits where name = $1{}", self.for_update());
+        Ok(self.one(&sql, [name.into()]).await?.as_ref().map(read).transpose()?.unwrap_or_default())
+    }
+
+    pub async fn limits(&self) -> Result<Vec<(String, LimitRow)>> {
+        let rows = self.all("select * from limits order by name", []).await?;
+        rows.iter().map(|row| Ok((row.try_get("", "name")?, read(row)?))).collect()
+    }
+}
+
+impl Tx {
+    /// Compare-and-set on the version that was read.
+    pub async fn put_limit(&self, name: &str, row: &LimitRow) -> Result<()> {
+        let sql = "insert into limits (name, cells, open_at, closed_until, closed_code, closed_text, version)
+                   values ($1, $2, $3, $4, $5, $6, $7 + 1)
+                   on conflict (name) do update set cells = excluded.cells, open_at = excluded.open_at,
+                   closed_until = excluded.closed_until, closed_code = excluded.closed_code,
+                   closed_text = excluded.closed_text, version = excluded.version
+                   where limits.version = $7";
+        let values = [
+            name.into(),
+            to_json(&row.cells)?.into(),
+            row.open_at.into(),
+            row.closed_until.into(),
+            row.closed.as_ref().map(|reason| reason.code.clone()).into(),
+            row.closed.as_ref().map(|reason| reason.text.clone()).into(),
+            row.version.into(),
+        ];
+        self.run_one(sql, values).await
+    }
+}
+
+fn read(row: &QueryResult) -> Result<LimitRow> {
+    let code: Option<String> = row.try_get("", "closed_code")?;
+    let text: Option<String> = row.try_get("", "closed_text")?;
+    Ok(LimitRow {
+        cells: json(row, "cells")?,
+        open_at: row.try_get("", "open_at")?,
+        closed_until: row.try_get("", "closed_until")?,
+        closed: code.map(|code| Reason::new(code, text.unwrap_or_default())),
+        version: row.try_get("", "version")?,
+    })
+}

@@ -1,0 +1,54 @@
+//! What a person has paused: `stage/edit`, `stage/publish`, `account/<id>`.
+
+use sea_orm::QueryResult;
+
+use super::{Result, Session, Tx};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pause {
+    pub name: String,
+    /// None: until somebody resumes it.
+    pub until: Option<i64>,
+    pub reason: String,
+}
+
+impl Session {
+    pub async fn pauses(&self) -> Result<Vec<Pause>> {
+        self.all("select * from pauses order by name", []).await?.iter().map(read).collect()
+    }
+
+    async fn pause_at(&self, name: &str, now: i64) -> Result<Option<Pause>> {
+        let sql = "select * from pauses where name = $1 and coalesce(until_at, $2 + 1) > $2";
+        self.one(sql, [name.into(), now.into()]).await?.as_ref().map(read).transpose()
+    }
+}
+
+impl super::Ledger {
+    pub async fn paused(&self, name: &str) -> Result<Option<Pause>> {
+        self.pause_at(name, self.now().await?).await
+    }
+}
+
+impl Tx {
+    pub async fn paused(&self, name: &str) -> Result<Option<Pause>> {
+        self.pause_at(name, self.now).await
+    }
+
+    pub async fn put_pause(&self, pause: &Pause) -> Result<()> {
+        let sql = "insert into pauses (name, until_at, reason) values ($1, $2, $3)
+                   on conflict (name) do update set until_at = excluded.until_at, reason = excluded.reason";
+        self.run_one(sql, [pause.name.as_str().into(), pause.until.into(), pause.reason.as_str().into()]).await
+    }
+
+    pub async fn remove_pause(&self, name: &str) -> Result<bool> {
+        Ok(self.run("delete from pauses where name = $1", [name.into()]).await? == 1)
+    }
+}
+
+fn read(row: &QueryResult) -> Result<Pause> {
+    Ok(Pause {
+        name: row.try_get("", "name")?,
+        until: row.try_get("", "until_at")?,
+        reason: row.try_get("", "reason")?,
+    })
+}

@@ -1,0 +1,206 @@
+//! The ordered release: which due tasks go out to their stream next.
+//!
+//! Within a priority the creators take turns, so that one creator's thousand videos don't stand in front of fifty
+//! others; between priorities the turns go 6 : 3 : 1 (stride scheduling: each priority has a `pass` that grows by one
+//! over its weight with every release, and the smallest goes next, so even `low` never starves). A creator who is
+//! closed by a limit or a pause, or has as much out as the limit allows, is passed over and costs no command.
+
+use sea_orm::Value;
+
+use super::tasks::{Released, TaskRow};
+use super::{Result, Tx, parsed};
+use crate::event::{Stage, TaskId};
+
+/// How much may be out on a stage's stream at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// Tasks of the stage that may be released and not yet started.
+    pub queued: i64,
+    /// Of these, tasks of one creator, where a limit per account makes more of them pointless.
+    pub per_creator: Option<i64>,
+}
+
+impl Room {
+    /// About ten for each slot, and a hundred besides.
+    pub fn for_slots(slots: usize, per_creator: Option<u32>) -> Self {
+        Self { queued: i64::try_from(slots).unwrap_or(100) * 10 + 100, per_creator: per_creator.map(i64::from) }
+    }
+}
+
+/// A due task, in the order within its priority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Releasable {
+    pub task: TaskId,
+    pub priority: usize,
+}
+
+/// One over the weights 6 : 3 : 1, as whole numbers.
+const STRIDES: [i64; 3] = [5, 10, 30];
+
+/// Merges the priorities (each already in order) by their passes, which it moves on.
+pub fn interleave(passes: &mut [i64; 3], due: &[Releasable], room: usize) -> Vec<TaskId> {
+    let mut queues: [std::collections::VecDeque<TaskId>; 3] = Default::default();
+    for one in due {
+        queues[one.priority.min(2)].push_back(one.task);
+    }
+    // A priority that had nothing to send does not save up turns.
+    let floor =
+        (0..3).filter(|&priority| !queues[priority].is_empty()).map(|priority| passes[priority]).max().unwrap_or(0)
+            - 30;
+    passes.iter_mut().for_each(|pass| *pass = (*pass).max(floor));
+    let mut chosen = Vec::new();
+    while chosen.len() < room {
+        let next = (0..3)
+            .filter(|&priority| !queues[priority].is_empty())
+            .min_by_key(|&priority| (passes[priority], priority));
+        let Some(priority) = next else { break };
+        if let Some(task) = queues[priority].pop_front() {
+            passes[priority] += STRIDES[priority];
+            chosen.push(task);
+        }
+    }
+    chosen
+}
+
+impl Tx {
+    /// Releases what is due and has room, in order. The caller commits, then appends.
+    pub async fn release(&self, stage: Stage, room: Room) -> Result<Vec<Released>> {
+        if self.paused(&format!("stage/{stage}")).await?.is_some() {
+            return Ok(Vec::new());
+        }
+        let out = self
+            .one("select count(*) as number from tasks where stage = $1 and state = 'queued'", [stage.as_str().into()])
+            .await?;
+        let out: i64 = out.map_or(Ok(0), |row| row.try_get("", "number"))?;
+        let free = room.queued - out;
+        if free <= 0 {
+            return Ok(Vec::new());
+        }
+        let due = self.releasable(stage, room, free).await?;
+        if due.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut passes = self.passes(stage).await?;
+        let chosen = interleave(&mut passes, &due, usize::try_from(free).unwrap_or(0));
+        self.put_passes(stage, passes).await?;
+        let mut released = Vec::with_capacity(chosen.len());
+        for id in chosen {
+            let Some(TaskRow { task, .. }) = self.task(id).await? else { continue };
+            let seq = self.next_release().await?;
+            // Two relays on PostgreSQL may have chosen the same one: the second finds it queued, and passes on.
+            let Ok(queued) = task.release(seq, self.now) else { continue };
+            self.put_task(&task, &queued).await?;
+            released.push(Released { stage, entry: self.entry_of(&task).await? });
+        }
+        Ok(released)
+    }
+
+    async fn releasable(&self, stage: Stage, room: Room, free: i64) -> Result<Vec<Releasable>> {
+        let creators = match stage {
+            Stage::Edit | Stage::Confirm => "",
+            Stage::Publish => {
+                "and not exists (select 1 from limits l where l.name = 'publish/' || t.creator and (l.open_at > $2 or l.closed_until > $2))
+                 and exists (select 1 from accounts a where a.id = t.account_id and a.state = 'ACTIVE')"
+            }
+        };
+        let sql = format!(
+            "with due as (
+                select t.id, t.priority, t.creator, t.due_at,
+                    row_number() over (partition by t.priority, t.creator order by t.due_at, t.id) as nth,
+                    row_number() over (partition by t.creator order by t.priority, t.due_at, t.id) as of_creator
+                from tasks t
+                where t.stage = $1 and t.state = 'waiting' and t.due_at <= $2
+                    and not exists (select 1 from pauses p where p.name = 'account/' || t.account_id and coalesce(p.until_at, $2 + 1) > $2)
+                    {creators}
+            ), ranked as (
+                select d.id, d.priority, row_number() over (partition by d.priority order by d.nth,
+                    coalesce((select max(s.seq) from tasks s where s.stage = $1 and s.creator = d.creator), 0), d.due_at, d.id) as place
+                from due d
+                where d.of_creator <= $3 - case when $3 >= 1000000 then 0 else (select count(*) from tasks o
+                    where o.stage = $1 and o.creator = d.creator and o.state in ('queued', 'running') and o.permitted = 0) end
+            )
+            select id, priority from ranked where place <= $4 order by priority, place"
+        );
+        let values: [Value; 4] =
+            [stage.as_str().into(), self.now.into(), room.per_creator.unwrap_or(1_000_000).into(), free.into()];
+        let rows = self.all(&sql, values).await?;
+        rows.iter()
+            .map(|row| {
+                let priority: i64 = row.try_get("", "priority")?;
+                Ok(Releasable { task: parsed(row, "id")?, priority: usize::try_from(priority).unwrap_or(2) })
+            })
+            .collect()
+    }
+
+    async fn passes(&self, stage: Stage) -> Result<[i64; 3]> {
+        let sql = format!("select priority, pass from turns where stage = $1{}", self.for_update());
+        let mut passes = [0; 3];
+        for row in self.all(&sql, [stage.as_str().into()]).await? {
+            let priority: i64 = row.try_get("", "priority")?;
+            if let Some(pass) = usize::try_from(priority).ok().and_then(|priority| passes.get_mut(priority)) {
+                *pass = row.try_get("", "pass")?;
+            }
+        }
+        Ok(passes)
+    }
+
+    async fn put_passes(&self, stage: Stage, passes: [i64; 3]) -> Result<()> {
+        let sql = "insert into turns (stage, priority, pass) values ($1, 0, $2), ($1, 1, $3), ($1, 2, $4)
+                   on conflict (stage, priority) do update set pass = excluded.pass";
+        self.run(sql, [stage.as_str().into(), passes[0].into(), passes[1].into(), passes[2].into()]).await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn due(counts: [usize; 3]) -> Vec<Releasable> {
+        (0..3)
+            .flat_map(|priority| (0..counts[priority]).map(move |_| Releasable { task: TaskId::new(), priority }))
+            .collect()
+    }
+
+    fn shares(passes: &mut [i64; 3], due: &[Releasable], room: usize) -> [usize; 3] {
+        let chosen = interleave(passes, due, room);
+        [0, 1, 2]
+            .map(|priority| due.iter().filter(|one| one.priority == priority && chosen.contains(&one.task)).count())
+    }
+
+    #[test]
+    fn ten_releases_are_shared_six_to_three_to_one() {
+        assert_eq!(shares(&mut [0; 3], &due([20, 20, 20]), 10), [6, 3, 1]);
+    }
+
+    #[test]
+    fn the_shares_hold_when_there_is_room_for_one_at_a_time() {
+        let mut passes = [0; 3];
+        let mut total = [0; 3];
+        for _ in 0..100 {
+            let one = shares(&mut passes, &due([5, 5, 5]), 1);
+            (0..3).for_each(|priority| total[priority] += one[priority]);
+        }
+        assert_eq!(total, [60, 30, 10]);
+    }
+
+    #[test]
+    fn a_priority_that_was_empty_for_long_gets_its_share_and_not_the_past() {
+        let mut passes = [0; 3];
+        shares(&mut passes, &due([1000, 0, 0]), 1000);
+        let [high, low] = {
+            let got = shares(&mut passes, &due([50, 0, 50]), 14);
+            [got[0], got[2]]
+        };
+        assert!(high >= 10 && (1..=4).contains(&low), "high {high}, low {low}");
+    }
+
+    #[test]
+    fn nothing_is_chosen_twice_and_no_more_than_there_is_room() {
+        let all = due([3, 2, 1]);
+        let chosen = interleave(&mut [0; 3], &all, 4);
+        assert_eq!(chosen.len(), 4);
+        assert_eq!(chosen.iter().collect::<std::collections::HashSet<_>>().len(), 4);
+        assert_eq!(interleave(&mut [0; 3], &all, 100).len(), 6);
+    }
+}

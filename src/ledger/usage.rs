@@ -1,0 +1,35 @@
+//! Redis commands sent, by month, purpose and process.
+
+use super::{Result, Session, Tx};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageRow {
+    pub purpose: String,
+    pub process: String,
+    pub commands: i64,
+}
+
+impl Session {
+    /// `month` as `2026-11`.
+    pub async fn usage(&self, month: &str) -> Result<Vec<UsageRow>> {
+        let sql = "select purpose, process, commands from redis_usage where month = $1 order by purpose, process";
+        let rows = self.all(sql, [month.into()]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(UsageRow {
+                    purpose: row.try_get("", "purpose")?,
+                    process: row.try_get("", "process")?,
+                    commands: row.try_get("", "commands")?,
+                })
+            })
+            .collect()
+    }
+}
+
+impl Tx {
+    pub async fn add_usage(&self, month: &str, purpose: &str, process: &str, commands: i64) -> Result<()> {
+        let sql = "insert into redis_usage (month, purpose, process, commands) values ($1, $2, $3, $4)
+                   on conflict (month, purpose, process) do update set commands = redis_usage.commands + excluded.commands";
+        self.run_one(sql, [month.into(), purpose.into(), process.into(), commands.into()]).await
+    }
+}
