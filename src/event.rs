@@ -112,7 +112,7 @@ pub struct Entry {
 }
 
 /// Why the fields of a stream entry are none of ours.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum Undecodable {
     #[error("the field `{0}` is missing")]
     Missing(&'static str),

@@ -8,7 +8,10 @@ pub mod child;
 pub mod config;
 pub mod event;
 pub mod ledger;
+pub mod limit;
+pub mod media;
 pub mod outcome;
+pub mod stream;
 pub mod task;
 
 #[path = "../migrations/mod.rs"]

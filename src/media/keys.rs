@@ -1,0 +1,30 @@
+//! Where things lie. Ids only: no byte of a user's text is in a key.
+
+use crate::event::{LeaseToken, VideoId};
+
+/// Everything of one video lies under this.
+pub fn video_folder(video: VideoId) -> String {
+    format!("videos/{video}")
+}
+
+pub fn source_key(video: VideoId) -> String {
+    format!("videos/{video}/source")
+}
+
+pub fn captions_key(video: VideoId) -> String {
+    format!("videos/{video}/captions")
+}
+
+/// One a run: a worker that lost its lease writes to a key that nobody reads.
+pub fn rendition_key(video: VideoId, run: LeaseToken) -> String {
+    format!("videos/{video}/edited-{run}.mp4")
+}
+
+pub fn thumbnail_key(video: VideoId, run: LeaseToken) -> String {
+    format!("videos/{video}/thumbnail-{run}.jpg")
+}
+
+/// By content, so that a video that is being edited keeps the image it began with.
+pub fn watermark_key(sha256: &str) -> String {
+    format!("watermarks/{sha256}")
+}

@@ -1,0 +1,66 @@
+//! Streams bytes out.
+
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+
+use bytes::Bytes;
+use futures::stream::{BoxStream, StreamExt, TryStreamExt};
+use object_store::{GetOptions, GetRange, ObjectStore};
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use tokio_util::io::ReaderStream;
+
+use super::{Media, Result};
+
+pub type Bytestream = BoxStream<'static, io::Result<Bytes>>;
+
+/// Local reads in pieces of this size: object_store's own are of 8 KiB, which is slow.
+const PIECE: usize = 256 * 1024;
+
+impl Media {
+    /// The bytes of a range (the end is exclusive).
+    pub async fn read(&self, key: &str, range: Range<u64>) -> Result<Bytestream> {
+        if let Some(path) = self.file(key) {
+            let mut file = tokio::fs::File::open(&path).await.map_err(|error| missing(error, key))?;
+            file.seek(io::SeekFrom::Start(range.start)).await?;
+            let part = file.take(range.end.saturating_sub(range.start));
+            return Ok(ReaderStream::with_capacity(part, PIECE).boxed());
+        }
+        let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
+        let got = self.store.get_opts(&self.path(key)?, options).await?;
+        Ok(got.into_stream().map_err(io::Error::from).boxed())
+    }
+
+    /// A small object as a whole.
+    pub async fn read_all(&self, key: &str) -> Result<Bytes> {
+        let size = self.size(key).await?;
+        let mut whole = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        let mut stream = self.read(key, 0..size).await?;
+        while let Some(piece) = stream.try_next().await? {
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole.into())
+    }
+
+    /// Brings an object to a file: a link where the store is a folder, a copy where it isn't.
+    pub async fn fetch(&self, key: &str, to: &Path) -> Result<()> {
+        if let Some(path) = self.file(key) {
+            tokio::fs::metadata(&path).await.map_err(|error| missing(error, key))?;
+            if tokio::fs::hard_link(&path, to).await.is_err() {
+                tokio::fs::symlink(&path, to).await?;
+            }
+            return Ok(());
+        }
+        let size = self.size(key).await?;
+        let mut stream = self.read(key, 0..size).await?;
+        let mut file = tokio::fs::File::create(to).await?;
+        while let Some(piece) = stream.try_next().await? {
+            file.write_all(&piece).await?;
+        }
+        Ok(file.flush().await?)
+    }
+}
+
+fn missing(error: io::Error, key: &str) -> super::MediaError {
+    if error.kind() == io::ErrorKind::NotFound { super::MediaError::Missing(key.to_owned()) } else { error.into() }
+}

@@ -1,0 +1,124 @@
+//! The commands that write to a stream or repair it. None is ever sent twice.
+
+use std::collections::HashMap;
+
+use fred::interfaces::StreamsInterface;
+use fred::types::Value;
+use fred::types::streams::{XCap, XID};
+
+use super::{Content, Delivery, Pending, Purpose, Result, StreamError, Streams, reply};
+use crate::event::{Entry, Stage};
+
+/// `(stream, group)` of a stage. Only stages that have a stream are asked.
+pub(super) fn names(stage: Stage) -> Result<(&'static str, &'static str)> {
+    let stream = stage.stream().ok_or_else(|| StreamError::Refused(format!("the stage {stage} has no stream")))?;
+    Ok((stream, stage.as_str()))
+}
+
+impl Streams {
+    /// Appends the entry of a task that was committed as `queued`, and trims what is long over by the way. Nothing is
+    /// written to the ledger afterwards: a lost answer and a crash look the same to it, and are healed alike.
+    pub async fn append(&self, stage: Stage, entry: &Entry) -> Result<String> {
+        let (stream, _) = names(stage)?;
+        let bound = self.trim_bound(stage);
+        let cap = match &bound {
+            Some(id) => XCap::try_from(("MINID", "~", id.as_str()))?,
+            None => XCap::from(None),
+        };
+        self.inner.meter.count(Purpose::Append, 1);
+        let fields: Vec<(&str, String)> = entry.fields().to_vec();
+        let id: String = self.inner.client.xadd(stream, false, cap, XID::Auto, fields).await?;
+        // A Redis that was replaced by one whose clock is behind gives ids below the bound: trimming there would take
+        // what was just appended.
+        if bound.is_some_and(|bound| older(&id, &bound)) {
+            self.may_trim(stage, None);
+        }
+        Ok(id)
+    }
+
+    pub async fn acknowledge(&self, stage: Stage, ids: Vec<String>) -> Result<()> {
+        let (stream, group) = names(stage)?;
+        self.inner.meter.count(Purpose::Acknowledge, 1);
+        let _: u64 = self.inner.client.xack(stream, group, ids).await?;
+        Ok(())
+    }
+
+    /// Makes the group at 0, never at the end: what was appended before the first worker came is work too. True if it
+    /// was not there.
+    pub async fn ensure_group(&self, stage: Stage) -> Result<bool> {
+        let (stream, group) = names(stage)?;
+        self.inner.meter.count(Purpose::Repair, 1);
+        match self.inner.client.xgroup_create::<Value, _, _, _>(stream, group, XID::Manual("0".into()), true).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.details().starts_with("BUSYGROUP") => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// One page of the pending list, after this id (exclusive; none: from the start). A scan that begins again at the
+    /// head would never see the tail.
+    pub async fn pending(&self, stage: Stage, after: Option<&str>, most: u64) -> Result<Vec<Pending>> {
+        let (stream, group) = names(stage)?;
+        self.inner.meter.count(Purpose::Repair, 1);
+        let start = after.map_or("-".to_owned(), |id| format!("({id}"));
+        let page: Value = self.inner.client.xpending(stream, group, (start.as_str(), "+", most)).await?;
+        Ok(reply::pending(page))
+    }
+
+    /// The line of the pending list for one entry.
+    pub async fn pending_entry(&self, stage: Stage, id: &str) -> Result<Option<Pending>> {
+        let (stream, group) = names(stage)?;
+        self.inner.meter.count(Purpose::Repair, 1);
+        let page: Value = self.inner.client.xpending(stream, group, (id, id, 1)).await?;
+        Ok(reply::pending(page).into_iter().next())
+    }
+
+    /// Takes an entry over from whoever has it. None: nobody has it, it is neither on the stream nor pending.
+    pub async fn claim(&self, stage: Stage, consumer: &str, id: &str) -> Result<Option<Delivery>> {
+        let (stream, group) = names(stage)?;
+        self.inner.meter.count(Purpose::Repair, 1);
+        let claimed: Value =
+            self.inner.client.xclaim(stream, group, consumer, 0, id, None, None, None, false, false).await?;
+        let claimed = reply::entries(claimed).into_iter().next();
+        Ok(claimed.filter(|delivery| !matches!(delivery.content, Content::Gone)))
+    }
+
+    /// Removes a consumer, but only when nothing is pending with it: removing it would destroy its entries.
+    pub async fn remove_consumer(&self, stage: Stage, consumer: &str) -> Result<bool> {
+        let (stream, group) = names(stage)?;
+        self.inner.meter.count(Purpose::Repair, 2);
+        let held: Value = self.inner.client.xpending(stream, group, ("-", "+", 1, consumer)).await?;
+        if !reply::pending(held).is_empty() {
+            return Ok(false);
+        }
+        let _: Value = self.inner.client.xgroup_delconsumer(stream, group, consumer).await?;
+        Ok(true)
+    }
+
+    /// The names of a group's consumers.
+    pub async fn consumers(&self, stage: Stage) -> Result<Vec<String>> {
+        let (stream, group) = names(stage)?;
+        self.inner.meter.count(Purpose::Repair, 1);
+        let list: Vec<HashMap<String, Value>> = self.inner.client.xinfo_consumers(stream, group).await?;
+        Ok(list.into_iter().filter_map(|mut consumer| consumer.remove("name")?.into_string()).collect())
+    }
+}
+
+/// Whether the id `a` is below `b`.
+pub(super) fn older(a: &str, b: &str) -> bool {
+    let parts = |id: &str| {
+        let (ms, seq) = id.split_once('-').unwrap_or((id, "0"));
+        (ms.parse::<u64>().unwrap_or(0), seq.parse::<u64>().unwrap_or(0))
+    };
+    parts(a) < parts(b)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn ids_compare_as_numbers() {
+        assert!(super::older("9-5", "10-0"));
+        assert!(super::older("10-9", "10-10"));
+        assert!(!super::older("10-10", "10-10"));
+    }
+}

@@ -1,0 +1,114 @@
+//! Redis: the two streams on which due tasks are handed out, and the life of an entry.
+//!
+//! An entry is appended once its task is committed as `queued` ([`Streams::append`]), read by one consumer of the
+//! stage's group ([`Reader`]), lies in that consumer's pending list while it is worked on, and is acknowledged when the
+//! ledger knows what became of it ([`Streams::acknowledge`]). Entries whose consumer died are seen with
+//! [`Streams::pending`] and taken over with [`Streams::claim`]. Nothing here is the truth: a lost, doubled or late entry
+//! is the ledger's to judge.
+//!
+//! Every command is sent once (`max_attempts` 1): a repeated XADD doubles an entry, a repeated XREADGROUP skips some.
+//! Every command is counted where it is sent ([`Meter`]). A blocking read has a connection of its own.
+
+mod commands;
+mod connection;
+mod info;
+mod meter;
+mod reader;
+mod reply;
+
+use std::collections::HashMap;
+
+pub use connection::{Options, Streams};
+pub use info::{ConsumerInfo, GroupInfo, Server, StreamInfo};
+pub use meter::{Meter, Purpose};
+pub use reader::{Reader, Reading};
+
+use crate::event::{Entry, Undecodable};
+
+/// An entry as a consumer got it.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    pub id: String,
+    pub content: Content,
+}
+
+#[derive(Debug, Clone)]
+pub enum Content {
+    Entry(Entry),
+    /// None of ours; the fields are kept to be looked at.
+    Undecodable {
+        reason: Undecodable,
+        fields: HashMap<String, String>,
+    },
+    /// Pending, but trimmed or deleted from the stream.
+    Gone,
+}
+
+/// One line of the pending list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    pub id: String,
+    pub consumer: String,
+    pub idle_ms: u64,
+    pub deliveries: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StreamError {
+    #[error("Redis is not available: {0}")]
+    Unavailable(String),
+    /// The group or the stream is gone: Redis was wiped.
+    #[error("the stream's group is gone")]
+    NoGroup,
+    /// The plan's command cap is used up.
+    #[error("Redis' command quota is used up: {0}")]
+    QuotaExceeded(String),
+    /// Wrong password, wrong protocol, wrong certificate: won't change by waiting.
+    #[error("Redis refused the connection: {0}")]
+    Rejected(String),
+    #[error("Redis refused a command: {0}")]
+    Refused(String),
+}
+
+impl From<fred::error::Error> for StreamError {
+    fn from(error: fred::error::Error) -> Self {
+        use fred::error::ErrorKind;
+        let text = error.details().to_owned();
+        let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| text.starts_with(prefix));
+        if starts(&["NOGROUP", "UNBLOCKED"]) {
+            return Self::NoGroup;
+        }
+        if text.contains("max requests limit exceeded") {
+            return Self::QuotaExceeded(text);
+        }
+        if starts(&["WRONGPASS", "NOAUTH", "NOPERM", "ERR invalid password", "ERR AUTH", "ERR Client sent AUTH"]) {
+            return Self::Rejected(text);
+        }
+        if starts(&[
+            "LOADING",
+            "READONLY",
+            "OOM",
+            "MASTERDOWN",
+            "CLUSTERDOWN",
+            "MISCONF",
+            "BUSY ",
+            "TRYAGAIN",
+            "NOREPLICAS",
+        ]) {
+            return Self::Unavailable(text);
+        }
+        match error.kind() {
+            ErrorKind::Auth | ErrorKind::Tls | ErrorKind::Config | ErrorKind::Url => Self::Rejected(text),
+            ErrorKind::IO
+            | ErrorKind::Timeout
+            | ErrorKind::Canceled
+            | ErrorKind::Backpressure
+            | ErrorKind::Routing
+            | ErrorKind::Cluster => Self::Unavailable(text),
+            ErrorKind::Protocol => Self::Rejected(format!("the answer is not Redis' protocol: {text}")),
+            _ => Self::Refused(text),
+        }
+    }
+}
+
+pub type Result<T, E = StreamError> = std::result::Result<T, E>;

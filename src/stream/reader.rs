@@ -1,0 +1,136 @@
+//! A reader: one consumer of one group, with a connection of its own.
+//!
+//! A read that is dropped strands the next entry, so it runs in a task of its own until it ends; who doesn't want to
+//! wait any longer wakes it ([`Reader::wake`]), and it ends with what it has.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fred::clients::Client;
+use fred::interfaces::{ClientInterface, ClientLike, StreamsInterface};
+use fred::types::ClientUnblockFlag;
+use fred::types::config::Options as CommandOptions;
+use fred::types::{Key, Value};
+use tokio::task::JoinHandle;
+
+use super::commands::names;
+use super::{Delivery, Purpose, Result, StreamError, Streams, reply};
+use crate::event::Stage;
+
+/// A read that is under way.
+pub type Reading = JoinHandle<Result<Vec<Delivery>>>;
+
+/// How long a woken read may take to come back before its connection counts as dead.
+const WAKE: Duration = Duration::from_secs(2);
+
+#[derive(Clone)]
+pub struct Reader {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    streams: Streams,
+    client: Client,
+    stage: Stage,
+    consumer: String,
+}
+
+impl Reader {
+    pub async fn open(streams: &Streams, stage: Stage, consumer: &str) -> Result<Self> {
+        let client = streams.another().await?;
+        Ok(Self { inner: Arc::new(Inner { streams: streams.clone(), client, stage, consumer: consumer.to_owned() }) })
+    }
+
+    pub fn consumer(&self) -> &str {
+        &self.inner.consumer
+    }
+
+    /// New entries: waits for the first one for `block` at most. No entry is no error.
+    pub fn read(&self, most: u64, block: Duration) -> Reading {
+        let inner = self.inner.clone();
+        tokio::spawn(async move { inner.read(">", Some(most), Some(block)).await })
+    }
+
+    /// New entries that are there now; returns at once.
+    pub async fn read_now(&self, most: u64) -> Result<Vec<Delivery>> {
+        let inner = self.inner.clone();
+        joined(tokio::spawn(async move { inner.read(">", Some(most), None).await }).await)
+    }
+
+    /// One's own pending entries after this id: what an earlier read left behind.
+    pub async fn own_pending(&self, after: &str, most: u64) -> Result<Vec<Delivery>> {
+        let (inner, after) = (self.inner.clone(), after.to_owned());
+        joined(tokio::spawn(async move { inner.read(&after, Some(most), None).await }).await)
+    }
+
+    /// Ends a blocked read and gives what it has. A connection that doesn't come back is replaced.
+    pub async fn wake(&self, mut reading: Reading) -> Result<Vec<Delivery>> {
+        let woken = tokio::time::timeout(WAKE, async {
+            loop {
+                // The read may not have reached Redis yet, so one call may come too early.
+                self.inner.unblock().await;
+                if let Ok(done) = tokio::time::timeout(Duration::from_millis(100), &mut reading).await {
+                    return joined(done);
+                }
+            }
+        });
+        match woken.await {
+            Ok(done) => done,
+            Err(_) => {
+                self.reconnect().await;
+                match tokio::time::timeout(WAKE, &mut reading).await {
+                    Ok(done) => joined(done),
+                    Err(_) => {
+                        // What it may still be given lies in the pending list of this consumer, which is looked at next.
+                        reading.abort();
+                        Err(StreamError::Unavailable("the reading connection doesn't answer".to_owned()))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Replaces a connection that is suspected to be dead.
+    pub async fn reconnect(&self) {
+        if tokio::time::timeout(WAKE, self.inner.client.force_reconnection()).await.is_err() {
+            tracing::warn!(stage = %self.inner.stage, "the reading connection can't be replaced yet; Redis is still tried");
+        }
+    }
+
+    pub async fn close(&self) {
+        self.inner.client.quit().await.ok();
+    }
+}
+
+impl Inner {
+    async fn read(&self, from: &str, most: Option<u64>, block: Option<Duration>) -> Result<Vec<Delivery>> {
+        let (stream, group) = names(self.stage)?;
+        let patience = block.unwrap_or_default() + self.streams.command_timeout();
+        let options = CommandOptions { max_attempts: Some(1), timeout: Some(patience), ..CommandOptions::default() };
+        let block = block.map(|block| u64::try_from(block.as_millis()).unwrap_or(u64::MAX).max(1));
+        self.streams.meter().count(Purpose::Read, 1);
+        let reply: Value = self
+            .client
+            .with_options(&options)
+            .xreadgroup(group, self.consumer.as_str(), most, block, false, Key::from(stream), from)
+            .await?;
+        Ok(reply::read(reply))
+    }
+
+    async fn unblock(&self) {
+        if self.streams.clustered() {
+            self.client.unblock_self(Some(ClientUnblockFlag::Timeout)).await.ok();
+            return;
+        }
+        for id in self.client.connection_ids().into_values() {
+            self.streams.meter().count(Purpose::Repair, 1);
+            let woken: Result<Value, _> =
+                self.streams.inner.client.client_unblock(id, Some(ClientUnblockFlag::Timeout)).await;
+            woken.ok();
+        }
+    }
+}
+
+fn joined(done: Result<Result<Vec<Delivery>>, tokio::task::JoinError>) -> Result<Vec<Delivery>> {
+    done.unwrap_or_else(|error| Err(StreamError::Unavailable(format!("the read ended early: {error}"))))
+}
