@@ -1,0 +1,64 @@
+//! Where the ledger is.
+
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::problem::Problem;
+
+/// The ledger's database.
+#[derive(Debug, Clone)]
+pub enum DatabaseUrl {
+    /// One file, on one host.
+    Sqlite(PathBuf),
+    /// The URL may hold a password.
+    Postgres(SecretString),
+}
+
+const EXAMPLES: &str = "set it like DATABASE_URL=sqlite://data/subiteya.db or \
+    DATABASE_URL=postgres://user:PASSWORD@host:5432/subiteya, or leave it unset for a file in the data folder";
+
+impl DatabaseUrl {
+    pub(super) fn in_folder(data: &Path) -> Self {
+        Self::Sqlite(data.join("subiteya.db"))
+    }
+
+    pub(super) fn parse(text: &str) -> Result<Self, Problem> {
+        let wrong = |what: &str| Err(Problem::new("DATABASE_URL", format!("{what}; {EXAMPLES}")));
+        if let Some(rest) = text.strip_prefix("sqlite:") {
+            let path = rest.strip_prefix("//").unwrap_or(rest);
+            let path = path.split('?').next().unwrap_or_default();
+            return match path {
+                "" | "/" => wrong("expected the path of a file behind sqlite://"),
+                ":memory:" => wrong("expected a file: a ledger in memory would be lost with its process"),
+                path => Ok(Self::Sqlite(PathBuf::from(path))),
+            };
+        }
+        if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
+            return wrong("expected sqlite:// or postgres://");
+        }
+        let Ok(url) = Url::parse(text) else {
+            return wrong("expected a URL, with the special characters of its password percent-encoded");
+        };
+        let socket = url.query_pairs().any(|(name, _)| name == "host");
+        if !socket && url.host_str().is_none_or(str::is_empty) {
+            return wrong("expected a host");
+        }
+        if url.path().trim_matches('/').is_empty() {
+            return wrong("expected the name of a database behind the host");
+        }
+        Ok(Self::Postgres(text.to_owned().into()))
+    }
+
+    /// What may be shown: the file, or host, port and database.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Sqlite(path) => format!("sqlite://{}", path.display()),
+            Self::Postgres(url) => Url::parse(url.expose_secret()).map_or("postgres".to_owned(), |url| {
+                let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+                format!("postgres://{}{port}{}", url.host_str().unwrap_or_default(), url.path())
+            }),
+        }
+    }
+}
