@@ -11,6 +11,7 @@ pub mod ledger;
 pub mod limit;
 pub mod media;
 pub mod outcome;
+pub mod relay;
 pub mod stream;
 pub mod task;
 

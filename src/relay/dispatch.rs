@@ -1,0 +1,62 @@
+//! Appending what was released.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::config::StagesConfig;
+use crate::event::Stage;
+use crate::ledger::{Released, Room, Tx};
+use crate::stream::{StreamError, Streams};
+
+/// How a process releases tasks; cheap to clone. Without Redis nothing is released: tasks wait in the ledger.
+#[derive(Clone)]
+pub struct Dispatch {
+    streams: Option<Streams>,
+    stages: Arc<StagesConfig>,
+    /// Slots of the live workers of each streamed stage, as the relay last saw them.
+    slots: Arc<[AtomicUsize; 2]>,
+}
+
+impl Dispatch {
+    pub fn new(streams: Option<Streams>, stages: StagesConfig) -> Self {
+        Self { streams, stages: Arc::new(stages), slots: Arc::default() }
+    }
+
+    pub fn streams(&self) -> Option<&Streams> {
+        self.streams.as_ref()
+    }
+
+    pub(super) fn saw_slots(&self, stage: Stage, slots: usize) {
+        self.slots[usize::from(stage != Stage::Edit)].store(slots, Ordering::Relaxed);
+    }
+
+    pub fn room(&self, stage: Stage) -> Room {
+        let config = self.stages.of(stage);
+        let slots = self.slots[usize::from(stage != Stage::Edit)].load(Ordering::Relaxed).max(config.concurrency);
+        Room::for_slots(slots, config.limit_per_account.map(|rate| rate.count))
+    }
+
+    /// Releases what is due of a stage, within the caller's transaction. After its commit: [`Dispatch::append`].
+    pub async fn release(&self, tx: &Tx, stage: Stage) -> Result<Vec<Released>, crate::ledger::LedgerError> {
+        match self.streams {
+            Some(_) => tx.release(stage, self.room(stage)).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Appends committed releases. What fails here is not lost: the ledger comes to doubt it and releases it anew.
+    pub async fn append(&self, released: &[Released]) {
+        let Some(streams) = &self.streams else { return };
+        let appended = released.iter().map(|one| async move { (one, streams.append(one.stage, &one.entry).await) });
+        let mut failed: Option<(usize, StreamError)> = None;
+        for (one, done) in futures::future::join_all(appended).await {
+            match done {
+                Ok(id) => tracing::debug!(stage = %one.stage, task.id = %one.entry.task, entry.id = %id, "released"),
+                Err(error) => failed = Some((failed.map_or(0, |(number, _)| number) + 1, error)),
+            }
+        }
+        if let Some((number, error)) = failed {
+            tracing::warn!(number, %error, "entries could not be appended; their tasks are released anew once Redis answers");
+        }
+    }
+}
