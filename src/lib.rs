@@ -12,6 +12,7 @@ pub mod limit;
 pub mod media;
 pub mod outcome;
 pub mod relay;
+pub mod stage;
 pub mod stream;
 pub mod task;
 

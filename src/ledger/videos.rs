@@ -290,6 +290,13 @@ impl Tx {
         self.run_one(&sql, values).await
     }
 
+    /// Progress never goes back.
+    pub async fn raise_progress(&self, id: VideoId, percent: i64) -> Result<()> {
+        let sql = "update videos set progress = $2, updated_at = $3 where id = $1 and progress < $2";
+        self.run(sql, [id.to_string().into(), percent.into(), self.now.into()]).await?;
+        Ok(())
+    }
+
     pub async fn remember_request(&self, user: &str, key: &str, fingerprint: &str, video: VideoId) -> Result<()> {
         let sql = "insert into idempotency (user_id, idempotency_key, fingerprint, video_id, created_at) values ($1, $2, $3, $4, $5)
                    on conflict (user_id, idempotency_key) do update set fingerprint = excluded.fingerprint,
