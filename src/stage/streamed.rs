@@ -169,7 +169,7 @@ impl<W: Work> Worker<W> {
                     if !read.is_empty() {
                         return Ok(read);
                     }
-                    return Ok(doubt::doubt(&self.engine, W::STAGE, reader, most, deaf).await?);
+                    return doubt::doubt(&self.engine, W::STAGE, reader, most, deaf).await;
                 }
                 Err(error) => {
                     tracing::warn!(stage = %W::STAGE, %error, "the ledger could not be asked; the read goes on")
