@@ -8,3 +8,4 @@ pub mod child;
 pub mod config;
 pub mod event;
 pub mod outcome;
+pub mod sandbox;
