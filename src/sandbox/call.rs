@@ -130,12 +130,7 @@ async fn handle(app: &App, received: &mut Received) -> Result<Done, Refusal> {
     if let Some(Action::Delay(delay)) = &received.action {
         tokio::time::sleep(*delay).await;
     }
-    if let (Some(Action::RevokeToken), Ok(token)) = (&received.action, received.bearer()) {
-        app.step(|state, _| {
-            let owner = state.owner(token).map(str::to_owned);
-            Ok((owner.into_iter().map(|open_id| Entry::Revoked { open_id }).collect(), ()))
-        })?;
-    }
+    kill_token(app, received)?;
     match received.call.kind {
         Kind::CreatorInfo => direct_post::creator_info(app, received),
         Kind::Init => direct_post::init(app, received, &body).await,
@@ -147,6 +142,20 @@ async fn handle(app: &App, received: &mut Received) -> Result<Done, Refusal> {
         Kind::Chunk => Ok(Done::Cut),
         Kind::Unknown => Err(unknown(received)),
     }
+}
+
+/// What the faults `revoke` and `expire-token` do before the request is handled.
+fn kill_token(app: &App, received: &Received) -> Result<(), Refusal> {
+    let Ok(token) = received.bearer() else { return Ok(()) };
+    app.step(|state, _| {
+        let owner = state.owner(token).map(str::to_owned);
+        let entry = match received.action {
+            Some(Action::RevokeToken) => owner.map(|open_id| Entry::Revoked { open_id }),
+            Some(Action::ExpireToken) => owner.map(|_| Entry::AccessDead { access_token: token.to_owned() }),
+            _ => None,
+        };
+        Ok((entry.into_iter().collect(), ()))
+    })
 }
 
 fn unknown(received: &Received) -> Refusal {

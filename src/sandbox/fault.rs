@@ -61,6 +61,8 @@ pub enum Action {
     ExpireUrl,
     /// `revoke`: all tokens of the request's creator die before it is handled.
     RevokeToken,
+    /// `expire-token`: the access token of the request dies before it is handled; a refresh gives a new one.
+    ExpireToken,
     /// `endless` (`init`, `chunk`): the post stays PROCESSING_UPLOAD for ever.
     Endless,
     /// `fail=REASON` (`init`, `chunk`): once all bytes are in, the post ends FAILED with this reason.
@@ -79,6 +81,14 @@ pub struct Fault {
     /// `None`: for ever.
     pub count: Option<u32>,
     pub action: Action,
+}
+
+impl Fault {
+    /// The faults of a file: one a line, empty lines and those that begin with `#` aside.
+    pub fn read_all(text: &str) -> Result<Vec<Self>, BadFault> {
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        lines.map(str::parse).collect()
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -133,6 +143,7 @@ impl Action {
             ("cut-after", None) => Self::CutAfter,
             ("expire", None) => Self::ExpireUrl,
             ("revoke", None) => Self::RevokeToken,
+            ("expire-token", None) => Self::ExpireToken,
             ("endless", None) => Self::Endless,
             ("fail", Some(reason)) if !reason.is_empty() => Self::Fail(reason.to_owned()),
             ("daily-cap", Some(value)) => Self::DailyCap(value.parse().map_err(|_| "the cap is a number")?),
@@ -146,7 +157,7 @@ impl Action {
             Self::ExpireUrl | Self::Endless | Self::Fail(_) => matches!(target, Target::Init | Target::Chunk),
             Self::DailyCap(_) => target == Target::Init,
             Self::Stale => target == Target::Status,
-            Self::RevokeToken => !matches!(target, Target::Chunk | Target::Token),
+            Self::RevokeToken | Self::ExpireToken => !matches!(target, Target::Chunk | Target::Token),
             _ => true,
         }
     }
@@ -187,6 +198,7 @@ impl fmt::Display for Fault {
             Action::CutAfter => write!(f, ":cut-after"),
             Action::ExpireUrl => write!(f, ":expire"),
             Action::RevokeToken => write!(f, ":revoke"),
+            Action::ExpireToken => write!(f, ":expire-token"),
             Action::Endless => write!(f, ":endless"),
             Action::Fail(reason) => write!(f, ":fail={reason}"),
             Action::DailyCap(cap) => write!(f, ":daily-cap={cap}"),

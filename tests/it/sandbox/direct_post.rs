@@ -266,3 +266,53 @@ async fn the_date_header_follows_the_sandbox_s_clock() {
     let ahead = date.signed_duration_since(chrono::Utc::now()).num_days();
     assert!((399..=400).contains(&ahead), "{date}");
 }
+
+#[tokio::test]
+async fn an_unaudited_app_posts_to_private_accounts_only_and_may_see_self_only_alone() {
+    let fixture = Fixture::with(|options| options.readings.unaudited_sees_self_only = true).await;
+    let public = CreatorSpec { private: Some(false), ..CreatorSpec::named("pub") };
+    let public = fixture.sandbox.grant(&public).await.unwrap();
+    let refused = "unaudited_client_can_only_post_to_private_accounts";
+    assert_eq!(fixture.code(&public, INIT, &init_body(50, 50)).await, (403, refused.into()));
+    let (_, info) = fixture.call(&public, CREATOR_INFO, &json!({})).await;
+    assert_eq!(info["data"]["privacy_level_options"], json!(["SELF_ONLY"]));
+}
+
+#[tokio::test]
+async fn pending_posts_and_orphans_are_capped_where_that_is_asked_for() {
+    let fixture = Fixture::with(|options| options.limits.pending = Some(1)).await;
+    let (ada, video) = (fixture.creator("ada").await, video(50));
+    let begun = fixture.init(&ada, 50, 50).await;
+    assert_eq!(fixture.code(&ada, INIT, &init_body(50, 50)).await.1, "spam_risk_too_many_pending_share");
+    fixture.put_ok(&begun, &video, 0, 50).await;
+    assert_eq!(fixture.code(&ada, INIT, &init_body(50, 50)).await.0, 200);
+
+    let fixture = Fixture::with(|options| {
+        options.limits.posts_per_day = 1;
+        options.readings.orphan_inits_count = true;
+    })
+    .await;
+    let ada = fixture.creator("ada").await;
+    fixture.init(&ada, 50, 50).await;
+    assert_eq!(fixture.code(&ada, INIT, &init_body(50, 50)).await.1, "spam_risk_too_many_posts");
+}
+
+#[tokio::test]
+async fn a_scaled_clock_makes_hours_of_moments() {
+    let fixture = Fixture::with(|options| options.clock_scale = 100_000.0).await;
+    let ada = fixture.creator("ada").await;
+    // Two hours are 72 ms of such a clock.
+    let expired = async || fixture.code(&ada, CREATOR_INFO, &json!({})).await.1 == "access_token_invalid";
+    super::until("the token expires", expired).await;
+}
+
+#[tokio::test]
+async fn a_sandbox_that_keeps_no_videos_keeps_their_hashes() {
+    let fixture = Fixture::with(|options| options.keep_videos = false).await;
+    let ada = fixture.creator("ada").await;
+    let begun = fixture.posted(&ada, &video(50)).await;
+    assert_eq!(fixture.sandbox.posts()[0].size, 50);
+    let url = fixture.url(&format!("/sandbox/posts/{}/video", begun.publish_id));
+    assert_eq!(fixture.http.get(url).send().await.unwrap().status(), 410);
+    assert_eq!(std::fs::read_dir(fixture.folder.path().join("videos")).unwrap().count(), 0);
+}

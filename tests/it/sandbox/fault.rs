@@ -19,6 +19,7 @@ fn a_fault_s_text_is_read_and_written_the_same() {
         "status:stale",
         "creator_info:rate-limit=30000ms",
         "userinfo:revoke",
+        "init:expire-token",
     ] {
         assert_eq!(text.parse::<Fault>().unwrap().to_string(), text);
     }
@@ -149,6 +150,29 @@ async fn urls_expire_and_tokens_are_revoked_on_request() {
     assert_eq!(fixture.status(&ada, &begun).await["uploaded_bytes"], 30);
     let body = json!({"publish_id": begun.publish_id});
     assert_eq!(fixture.code(&ada, STATUS, &body).await, (401, "access_token_invalid".into()));
+}
+
+#[tokio::test]
+async fn an_access_token_can_be_expired_alone() {
+    let fixture = Fixture::new().await;
+    let ada = fixture.creator("ada").await;
+    fixture.ask_for(&["init:expire-token"]);
+    assert_eq!(fixture.code(&ada, INIT, &init_body(50, 50)).await, (401, "access_token_invalid".into()));
+    let refresh = [
+        ("client_key", "key"),
+        ("client_secret", SECRET),
+        ("grant_type", "refresh_token"),
+        ("refresh_token", &ada.refresh_token),
+    ];
+    let refreshed = fixture.http.post(fixture.url("/v2/oauth/token/")).form(&refresh).send().await.unwrap();
+    assert_eq!(refreshed.status(), 200);
+}
+
+#[test]
+fn a_file_of_faults_has_one_a_line_and_comments() {
+    let faults = Fault::read_all("# at first\ninit:hang\n\n  chunk:cut-mid*2\n").unwrap();
+    assert_eq!(faults.iter().map(Fault::to_string).collect::<Vec<_>>(), ["init:hang", "chunk:cut-mid*2"]);
+    assert!(Fault::read_all("init:hang\nnonsense").is_err());
 }
 
 #[tokio::test]

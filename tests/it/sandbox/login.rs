@@ -181,3 +181,14 @@ async fn a_revoked_authorization_takes_all_tokens_of_the_user_with_it() {
     assert_eq!(again.open_id, ada.open_id);
     assert_eq!(fixture.code(&again, CREATOR_INFO, &json!({})).await.0, 200);
 }
+
+#[tokio::test]
+async fn redirect_addresses_can_be_registered_with_any_port() {
+    let fixture = Fixture::with(|options| options.redirect_uris = vec!["http://127.0.0.1:*/callback/".into()]).await;
+    for (redirect, status) in
+        [(REDIRECT, 200), ("http://127.0.0.1:9/callback/", 200), ("http://127.0.0.1:9/other/", 400)]
+    {
+        let response = fixture.http.get(authorize(&fixture, &[("redirect_uri", redirect)])).send().await.unwrap();
+        assert_eq!(response.status(), status, "{redirect}");
+    }
+}

@@ -1,11 +1,14 @@
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
-use serde_json::json;
-use subiteya::sandbox::{Error, Filter, Sandbox};
+use serde_json::{Value, json};
+use subiteya::sandbox::{Error, Filter, Options, Sandbox};
 use tempfile::TempDir;
 
-use super::{Begun, CREATOR_INFO, Fixture, INIT, client, init_body, options, video};
+use super::{Begun, CREATOR_INFO, Fixture, INIT, STATUS, client, init_body, options, video};
 
 /// What a kill would leave of the sandbox: a copy of its folder, taken while it runs.
 fn image(from: &Path) -> TempDir {
@@ -17,7 +20,7 @@ fn image(from: &Path) -> TempDir {
             if entry.file_type().unwrap().is_dir() {
                 copy(&entry.path(), &target)
             } else {
-                drop(std::fs::copy(entry.path(), target).unwrap())
+                std::fs::copy(entry.path(), target).map(drop).unwrap()
             }
         }
     }
@@ -105,4 +108,85 @@ async fn it_listens_on_loopback_unless_it_is_allowed_more() {
     assert!(matches!(Sandbox::start(options.clone()).await, Err(Error::Remote(_))));
     options.remote = true;
     Sandbox::start(options).await.unwrap().shutdown().await;
+}
+
+/// Not a test: the process that the next one kills.
+#[tokio::test]
+#[ignore = "serves for ever; started by the test that kills it"]
+async fn serve_until_killed() {
+    let Ok(folder) = std::env::var("SANDBOX_TO_KILL") else { return };
+    let mut options = Options::new(&folder, "key", "secret");
+    options.limits.chunk_min = 20;
+    options.limits.init_per_minute = usize::MAX;
+    options.limits.posts_per_day = usize::MAX;
+    options.limits.status_per_minute = usize::MAX;
+    let sandbox = Sandbox::start(options).await.unwrap();
+    let url = Path::new(&folder).join("url");
+    std::fs::write(url.with_extension("new"), sandbox.base_url()).unwrap();
+    std::fs::rename(url.with_extension("new"), url).unwrap();
+    std::future::pending::<()>().await;
+}
+
+/// Starts the process above, and gives it with its address.
+async fn serving(folder: &TempDir) -> (tokio::process::Child, String) {
+    let mut command = tokio::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "sandbox::restart::serve_until_killed", "--ignored", "--nocapture"]);
+    command.env("SANDBOX_TO_KILL", folder.path()).kill_on_drop(true);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let child = command.spawn().unwrap();
+    let url = folder.path().join("url");
+    super::until("the sandbox is up", async || url.exists()).await;
+    (child, std::fs::read_to_string(url).unwrap())
+}
+
+#[tokio::test]
+async fn what_was_answered_before_a_kill_9_is_known_after_it() {
+    let (folder, http, video) = (TempDir::new().unwrap(), client(), video(200));
+    // Whether each chunk of each publish id was answered: what the sandbox may not forget.
+    let mut acknowledged: HashMap<String, u64> = HashMap::new();
+    let mut token = String::new();
+    for round in 0..6_u64 {
+        let (mut child, url) = serving(&folder).await;
+        let post = |path: &str, token: &str, body: &Value| {
+            http.post(format!("{url}{path}")).bearer_auth(token).json(body).send()
+        };
+        if token.is_empty() {
+            let made = post("/sandbox/creators", "", &json!({"name": "ada"})).await.unwrap();
+            token = made.json::<Value>().await.unwrap()["access_token"].as_str().unwrap().to_owned();
+        }
+        for (publish_id, bytes) in &acknowledged {
+            let status = post(STATUS, &token, &json!({"publish_id": publish_id})).await.unwrap();
+            let status: Value = status.json().await.unwrap();
+            assert!(status["data"]["uploaded_bytes"].as_u64().unwrap() >= *bytes, "{publish_id}: {status}");
+        }
+        let posts: Value = http.get(format!("{url}/sandbox/posts")).send().await.unwrap().json().await.unwrap();
+        let posts: Vec<_> = posts["posts"].as_array().unwrap().iter().map(|post| &post["publish_id"]).collect();
+        assert_eq!(posts.iter().collect::<HashSet<_>>().len(), posts.len(), "no publish id has two posts");
+        let whole = acknowledged.iter().filter(|(_, bytes)| **bytes == 200);
+        whole.for_each(|(publish_id, _)| assert!(posts.contains(&&json!(publish_id)), "{publish_id} was posted"));
+
+        let before = acknowledged.len();
+        let load = async {
+            loop {
+                let answer = post(INIT, &token, &init_body(200, 40)).await?.json::<Value>().await?;
+                let publish_id = answer["data"]["publish_id"].as_str().unwrap().to_owned();
+                acknowledged.insert(publish_id.clone(), 0);
+                for first in (0..200).step_by(40) {
+                    let put = http.put(answer["data"]["upload_url"].as_str().unwrap());
+                    let put = put.header("content-type", "video/mp4");
+                    let put = put.header("content-range", format!("bytes {first}-{}/200", first + 39));
+                    put.body(video[first..first + 40].to_vec()).send().await?.error_for_status()?;
+                    acknowledged.insert(publish_id.clone(), first as u64 + 40);
+                }
+            }
+        };
+        let kill = async {
+            tokio::time::sleep(Duration::from_millis(50 + 13 * round)).await;
+            child.kill().await.unwrap();
+        };
+        let (ended, ()): (Result<(), reqwest::Error>, ()) = tokio::join!(load, kill);
+        assert!(ended.unwrap_err().status().is_none(), "only the kill ends the load");
+        assert!(acknowledged.len() > before, "the kill hit a sandbox at work");
+        std::fs::remove_file(folder.path().join("url")).unwrap();
+    }
 }
