@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Json, Router};
 use http::{StatusCode, header};
 use serde::Deserialize;
@@ -31,7 +31,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/sandbox/violations", get(violations))
         .route("/sandbox/posts", get(posts))
         .route("/sandbox/posts/{publish_id}/video", get(video::video))
-        .route("/sandbox/health", post(StatusCode::OK).get(StatusCode::OK))
+        .route("/sandbox/health", get(StatusCode::OK))
 }
 
 fn refused(refusal: &Refusal) -> Response {

@@ -93,13 +93,9 @@ impl Sandbox {
         if !(options.clock_scale.is_finite() && options.clock_scale > 0.0) {
             return Err(Error::Scale(options.clock_scale));
         }
-        let folder = options.folder.clone();
-        let opened = tokio::task::spawn_blocking(move || open(&folder)).await;
-        let (state, mut journal) = opened.map_err(|error| Error::Failed(error.to_string()))??;
-        let clock = Clock::start(state.clock, options.clock_scale);
-        journal
-            .append(&[Entry::Clock(clock.anchor())])
-            .map_err(|source| Error::Journal { path: options.folder.clone(), source })?;
+        let (folder, scale) = (options.folder.clone(), options.clock_scale);
+        let opened = tokio::task::spawn_blocking(move || open(&folder, scale)).await;
+        let (state, journal, clock) = opened.map_err(|error| Error::Failed(error.to_string()))??;
 
         let listening = |source| Error::Listen { address: options.listen, source };
         let listener = TcpListener::bind(options.listen).await.map_err(listening)?;
@@ -178,24 +174,32 @@ fn failed(refusal: answer::Refusal) -> Error {
     Error::Failed(refusal.message.into_owned())
 }
 
-/// Makes the folder, takes it, and reads what is in it.
-fn open(folder: &Path) -> Result<(State, Journal), Error> {
+/// Makes the folder, takes it, reads what is in it, and goes on with its clock.
+fn open(folder: &Path, scale: f64) -> Result<(State, Journal, Clock), Error> {
     let unusable = |source| Error::Folder { folder: folder.to_owned(), source };
     let videos = folder.join("videos");
     std::fs::create_dir_all(&videos).map_err(unusable)?;
     let mut state = State::default();
-    let journal = Journal::open(folder, |entry| state.apply(entry))?;
-    // Bodies that didn't come in whole before the last end.
+    let mut journal = Journal::open(folder, |entry| state.apply(entry))?;
+    let clock = Clock::start(state.clock, scale);
+    journal
+        .append(&[Entry::Clock(clock.anchor())])
+        .map_err(|source| Error::Journal { path: folder.to_owned(), source })?;
     for video in std::fs::read_dir(&videos).map_err(unusable)? {
-        let video = video.map_err(unusable)?.path();
-        for chunk in std::fs::read_dir(&video).map_err(unusable)? {
+        let video = video.map_err(unusable)?;
+        if state.is_dead(&video.file_name().to_string_lossy(), clock.now()) {
+            std::fs::remove_dir_all(video.path()).map_err(unusable)?;
+            continue;
+        }
+        // Bodies that didn't come in whole before the last end.
+        for chunk in std::fs::read_dir(video.path()).map_err(unusable)? {
             let chunk = chunk.map_err(unusable)?.path();
             if chunk.extension().is_some_and(|extension| extension == "part") {
                 std::fs::remove_file(&chunk).map_err(unusable)?;
             }
         }
     }
-    Ok((state, journal))
+    Ok((state, journal, clock))
 }
 
 fn router(app: Arc<App>) -> Router {

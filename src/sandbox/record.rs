@@ -68,7 +68,18 @@ pub struct Call {
     pub message: Option<String>,
     /// Whether the answer was handed to the connection whole.
     pub answered: bool,
-    /// The rule that the client broke.
+    /// The rule that the client broke, of these:
+    ///
+    /// | at | |
+    /// |---|---|
+    /// | all | `path` (or method), `trailing_slash`, `content_type`, `body`, `field_missing` |
+    /// | the API | `authorization`, `token_unknown`, `scope`, `calls_per_minute`, `json`, `json_type`, `fields` |
+    /// | init | `title_length`, `privacy_level`, `unaudited_client`, `branded_self_only`, `source`, `video_size`, `chunk_size`, `chunk_count` |
+    /// | chunk | `upload_url`, `transfer_encoding`, `content_length`, `content_range`, `range_length`, `range_total`, `chunk_plan`, `chunk_order` |
+    /// | status | `publish_id`, `publish_id_owner` |
+    /// | login | `client`, `redirect_uri`, `response_type`, `scope`, `state`, `code_challenge`, `code`, `code_verifier`, `grant_type`, `token_unknown` |
+    ///
+    /// What happens to a faultless client is none of them: expired tokens and URLs, caps, a chunk sent again.
     pub rule: Option<String>,
     /// The fault that hit it.
     pub fault: Option<String>,

@@ -12,7 +12,7 @@ use super::creator::Creator;
 use super::journal::Entry;
 use super::oauth::{Code, Grant};
 use super::record::{Call, Kind, Post};
-use super::task::{Fate, Task};
+use super::task::{Fate, PUBLISH_ID_PREFIX, Task};
 
 pub(super) const MINUTE: i64 = 60_000;
 pub(super) const DAY: i64 = 24 * 60 * MINUTE;
@@ -181,6 +181,12 @@ impl State {
             return false;
         }
         self.posted.values().filter(|times| posting(times)).count() >= cap
+    }
+
+    /// Whether the upload in the folder of this name can't go on.
+    pub(super) fn is_dead(&self, digits: &str, now: i64) -> bool {
+        let task = self.tasks.get(&format!("{PUBLISH_ID_PREFIX}{digits}"));
+        task.is_none_or(|task| task.completed_at.is_none() && now >= task.expires_at)
     }
 
     /// Posts of the creator that are neither done nor out of time.

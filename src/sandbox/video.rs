@@ -47,11 +47,14 @@ pub(super) async fn video(State(app): State<Arc<App>>, Path(id): Path<String>, h
     let headers = [
         (header::CONTENT_TYPE, content_type),
         (header::CONTENT_LENGTH, (last - first + 1).to_string()),
-        (header::CONTENT_RANGE, format!("bytes {first}-{last}/{size}")),
         (header::ACCEPT_RANGES, "bytes".to_owned()),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
     ];
-    (status, headers, Body::from_stream(bytes.try_flatten())).into_response()
+    let mut response = (status, headers, Body::from_stream(bytes.try_flatten())).into_response();
+    if let Some(content_range) = range.and_then(|_| format!("bytes {first}-{last}/{size}").parse().ok()) {
+        response.headers_mut().insert(header::CONTENT_RANGE, content_range);
+    }
+    response
 }
 
 /// `bytes=A-B`, `bytes=A-` or `bytes=-N`, as first and last byte.

@@ -43,6 +43,9 @@ async fn a_posted_video_is_served_in_ranges_over_its_chunks() {
         assert_eq!(response.headers()["content-range"], format!("bytes {first}-{}/95", end - 1));
         assert_eq!(response.bytes().await.unwrap(), video[first..end]);
     }
+    let whole = fixture.http.get(&url).send().await.unwrap();
+    assert_eq!((whole.status().as_u16(), whole.headers().get("content-range")), (200, None));
+    assert_eq!(whole.bytes().await.unwrap(), video);
     assert_eq!(fixture.http.get(&url).header("range", "bytes=95-").send().await.unwrap().status(), 416);
 }
 

@@ -110,6 +110,21 @@ async fn it_listens_on_loopback_unless_it_is_allowed_more() {
     Sandbox::start(options).await.unwrap().shutdown().await;
 }
 
+#[tokio::test]
+async fn bytes_of_an_upload_that_ran_out_of_time_are_swept_at_the_next_start() {
+    let fixture = Fixture::new().await;
+    let (ada, video) = (fixture.creator("ada").await, video(90));
+    fixture.posted(&ada, &video).await;
+    let begun = fixture.init(&ada, 90, 30).await;
+    fixture.put_ok(&begun, &video, 0, 30).await;
+    let videos = |fixture: &Fixture| std::fs::read_dir(fixture.folder.path().join("videos")).unwrap().count();
+    let alive = started_on(image(fixture.folder.path())).await;
+    assert_eq!(videos(&alive), 2);
+    alive.sandbox.advance(Duration::from_secs(3600)).unwrap();
+    let later = started_on(image(alive.folder.path())).await;
+    assert_eq!(videos(&later), 1, "the post's are kept");
+}
+
 /// Not a test: the process that the next one kills.
 #[tokio::test]
 #[ignore = "serves for ever; started by the test that kills it"]
