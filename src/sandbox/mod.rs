@@ -2,16 +2,16 @@
 //! TikTok's documents, for whoever writes a client. It says which rule a client broke, it breaks on request, and it
 //! remembers what it was asked and what was posted.
 //!
-//! All it knows is a [`State`]: creators, token pairs, tasks (one for each publish id, see [`task`]) and posts. The state
-//! is what comes of applying the entries of an append-only [`journal`], which is written before anything is answered; so a sandbox
-//! that was killed goes on where it was. Time is its own [`clock`]'s.
+//! All it knows is a `State`: creators, token pairs, tasks (one for each publish id, see `task`) and posts. The state
+//! is what comes of applying the entries of an append-only `journal`, which is written before anything is answered; so a sandbox
+//! that was killed goes on where it was. Time is its own `clock`'s.
 //!
-//! A request enters through [`call`]: a fault that was asked for may meet it ([`fault`], with [`cut`] for broken
-//! connections), then the handler of its path decides on the state in one step: [`direct_post`] for creator info,
-//! init and status, [`upload`] for chunks, [`oauth`] and [`authorize`] for logins. What became of it is a
-//! [`record::Call`] in the journal. A refusal carries the rule's name in the header `X-Sandbox-Rule`.
+//! A request enters through `call`: a fault that was asked for may meet it (`fault`, with `cut` for broken
+//! connections), then the handler of its path decides on the state in one step: `direct_post` for creator info,
+//! init and status, `upload` for chunks, `oauth` and `authorize` for logins. What became of it is a
+//! `record::Call` in the journal. A refusal carries the rule's name in the header `X-Sandbox-Rule`.
 //!
-//! [`admin`] has the sandbox's own routes, under `/sandbox/`, and [`page`] what people look at.
+//! `admin` has the sandbox's own routes, under `/sandbox/`, and `page` what people look at.
 
 mod admin;
 mod answer;

@@ -208,14 +208,13 @@ async fn store(
             return Ok((vec![], (task.clone(), Place::Answered(done))));
         }
         std::fs::rename(temporary, folder.join(format!("{index:04}"))).map_err(Refusal::internal)?;
-        let fate = fate.unwrap_or(task.fate.clone());
-        let after = Task { uploaded: range.last + 1, fate: fate.clone(), ..task.clone() };
+        let after =
+            Task { uploaded: range.last + 1, fate: fate.clone().unwrap_or_else(|| task.fate.clone()), ..task.clone() };
         let complete = after.is_complete().then(|| complete(app, state, &after, &hash, head, now));
         let publish_id = after.publish_id.clone();
-        let entries = vec![
-            Entry::Fate { publish_id: publish_id.clone(), fate },
-            Entry::Chunk { publish_id, uploaded: after.uploaded, at: now, completed: complete },
-        ];
+        let mut entries: Vec<_> =
+            fate.map(|fate| Entry::Fate { publish_id: publish_id.clone(), fate }).into_iter().collect();
+        entries.push(Entry::Chunk { publish_id, uploaded: after.uploaded, at: now, completed: complete });
         Ok((entries, (after, Place::Due)))
     })?;
     if let Place::Answered(done) = place {
@@ -229,7 +228,10 @@ async fn store(
     }
     remember(app, &task, hash);
     if task.is_complete() && !app.options.keep_videos {
-        tokio::fs::remove_dir_all(folder).await.map_err(Refusal::internal)?;
+        // A second PUT may be writing there; the post is made all the same.
+        if let Err(error) = tokio::fs::remove_dir_all(folder).await {
+            tracing::warn!(%error, "could not remove the chunks of a finished upload");
+        }
     }
     let status = if task.is_complete() { StatusCode::CREATED } else { StatusCode::PARTIAL_CONTENT };
     Ok(Some(progress(app, &task, status)))
