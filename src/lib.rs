@@ -4,17 +4,22 @@
 //! worker holds nothing. `ARCHITECTURE.md` tells the whole story; the modules stand here in the order in which a
 //! video meets them.
 
-pub mod child;
 pub mod config;
 pub mod event;
-pub mod ledger;
-pub mod limit;
-pub mod media;
 pub mod outcome;
+pub mod task;
+
+pub mod ledger;
+pub mod stream;
+pub mod media;
+
+pub mod limit;
 pub mod relay;
 pub mod stage;
-pub mod stream;
-pub mod task;
+
+pub mod sandbox;
+
+pub mod child;
 
 #[path = "../migrations/mod.rs"]
 mod migrations;

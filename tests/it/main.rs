@@ -1,4 +1,7 @@
 //! One binary for all tests that need real servers. Each test starts its own, on files and ports of its own.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
 mod delivery;
+mod sandbox;
 mod support;
