@@ -1,0 +1,5 @@
+//! One binary for all integration tests.
+
+mod cli;
+mod config;
+mod embedded;
