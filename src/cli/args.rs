@@ -216,6 +216,15 @@ pub(super) enum Videos {
     },
     /// One video and its history
     Show { id: String },
+    /// Fetch the branded video, or its source
+    Download {
+        id: String,
+        /// The file to write [default: the video's id, as .mp4]
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+        #[arg(long)]
+        source: bool,
+    },
     Cancel {
         #[arg(value_name = "ID", required = true)]
         ids: Vec<String>,

@@ -7,6 +7,7 @@ mod accounts;
 mod args;
 mod client;
 mod confirm;
+mod download;
 mod explain;
 mod flags;
 mod pending;

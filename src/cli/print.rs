@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use serde_json::Value;
 
 use crate::app::Failure;
@@ -39,6 +39,10 @@ fn drawn(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     for row in rows {
         table.add_row(row.iter().map(|cell| printable(cell)));
     }
+    // The first column is a name or an id, which has to stay in one piece to be copied.
+    if let Some(column) = table.column_mut(0) {
+        column.set_constraint(ColumnConstraint::ContentWidth);
+    }
     table.trim_fmt()
 }
 
@@ -51,6 +55,15 @@ pub(super) fn fields(rows: Vec<(&str, String)>) -> Result<(), Failure> {
 /// Titles and names are other people's text: nothing in them may steer the terminal.
 pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// The beginning of a long text, for a line of a list.
+pub(super) fn shortened(text: &str) -> String {
+    const LENGTH: usize = 60;
+    if text.chars().count() <= LENGTH {
+        return text.to_owned();
+    }
+    text.chars().take(LENGTH - 1).chain(['…']).collect()
 }
 
 /// A field as a cell: nothing for null, text without quotes.

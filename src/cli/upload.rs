@@ -49,7 +49,7 @@ pub(super) async fn run(api: &Api, upload: Upload, manner: Manner) -> Result<(),
     // A key that is refused is better known before gigabytes are on their way, and a server that refuses midway may be
     // gone before its answer is read.
     api.get(&["api", "videos"], &[("limit", "1")]).await?;
-    let bar = bar(file.1);
+    let bar = bar("upload", file.1);
     let mut form = fields(&upload);
     if let Some((path, (file, size))) = captions {
         form = form.part("captions", part(path, file, size, ProgressBar::hidden())?);
@@ -138,13 +138,15 @@ fn part(path: &Path, file: File, size: u64, bar: ProgressBar) -> Result<Part, Fa
 }
 
 /// Shows itself on a terminal only.
-fn bar(size: u64) -> ProgressBar {
+pub(super) fn bar(what: &'static str, size: u64) -> ProgressBar {
     let bar = ProgressBar::new(size);
-    let style =
-        ProgressStyle::with_template("  upload [{bar:30}] {percent:>3} % {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+    let style = ProgressStyle::with_template(
+        "{prefix:>8} [{bar:30}] {percent:>3} % {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+    );
     if let Ok(style) = style {
         bar.set_style(style.progress_chars("=> "));
     }
+    bar.set_prefix(what);
     bar
 }
 

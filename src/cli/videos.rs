@@ -1,10 +1,13 @@
 //! `videos`: what became of them, and what a person can do about it.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
 use super::args::{Answer, Videos};
 use super::client::Api;
 use super::confirm::confirm;
+use super::download;
 use super::print::{self, cell};
 use super::video::{Video, local_time};
 use crate::app::{Failure, Manner, Output};
@@ -19,6 +22,11 @@ pub(super) async fn run(api: &Api, command: Videos, manner: Manner) -> Result<()
             list(&api.get(&["api", "videos"], &query).await?, manner)
         }
         Videos::Show { id } => show(&api.get(&["api", "videos", &id], &[]).await?, manner),
+        Videos::Download { id, to, source } => {
+            let to = to.unwrap_or_else(|| PathBuf::from(format!("{id}.mp4")));
+            let what = if source { "source" } else { "edited" };
+            download::run(api, &id, what, &to, manner).await
+        }
         Videos::Cancel { ids } => each(api, &ids, "cancel", manner).await,
         Videos::Retry { ids } => each(api, &ids, "retry", manner).await,
         Videos::Resolve { id, answer } => resolve(api, &id, answer, manner).await,
@@ -32,7 +40,7 @@ fn list(answer: &Value, manner: Manner) -> Result<(), Failure> {
     let rows = answer.get("videos").and_then(Value::as_array).into_iter().flatten().map(|video| {
         let video = Video(video.clone());
         let text = |name| cell(&video.0, name);
-        vec![video.id(), video.status(), video.progress().to_string(), text("title")]
+        vec![video.id(), video.status(), video.progress().to_string(), print::shortened(&text("title"))]
     });
     print::table(&["VIDEO", "STATUS", "%", "TITLE"], rows)?;
     let next = cell(answer, "next");

@@ -32,7 +32,9 @@ pub(super) async fn follow(api: &Api, id: &str) -> Result<Value, Failure> {
             }
             Ok(_) => {
                 answered = Instant::now();
-                listen(api, id, &mut shown).await;
+                if listen(api, id, &mut shown).await {
+                    continue;
+                }
             }
             Err(failure) if failure.exit == Exit::Unavailable && answered.elapsed() < PATIENCE => {}
             Err(failure) => {
@@ -51,23 +53,24 @@ async fn ask(api: &Api, id: &str, shown: &mut Shown) -> Result<(Value, Video), F
     Ok((answer, video))
 }
 
-/// Follows the events until the end, until they break off, or until they have been quiet for a while. Whoever calls asks
-/// again, so that nothing is missed between an answer and the first event, or by a server without events.
-async fn listen(api: &Api, id: &str, shown: &mut Shown) {
+/// Follows the events until the end, until they break off, or until they have been quiet for a while; says whether the
+/// video has ended. Whoever calls asks again, so that nothing is missed between an answer and the first event, or by a server without events.
+async fn listen(api: &Api, id: &str, shown: &mut Shown) -> bool {
     let request = api.request(Method::GET, &["api", "videos", id, "events"]).header(ACCEPT, "text/event-stream");
-    let Ok(Ok(response)) = timeout(QUIET, api.send(request)).await else { return };
+    let Ok(Ok(response)) = timeout(QUIET, api.send(request)).await else { return false };
     let is_events = response
         .headers()
         .get(CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok())
         .is_some_and(|kind| kind.starts_with("text/event-stream"));
     if !is_events {
-        return;
+        return false;
     }
     // What changed before the events began.
     let mut video = match ask(api, id, shown).await {
-        Ok((_, video)) if !video.has_ended() => video,
-        _ => return,
+        Ok((_, video)) if video.has_ended() => return true,
+        Ok((_, video)) => video,
+        Err(_) => return false,
     };
     let mut body = response.bytes_stream();
     let mut lines = Lines::default();
@@ -77,9 +80,10 @@ async fn listen(api: &Api, id: &str, shown: &mut Shown) {
             shown.update(&video);
         }
         if video.has_ended() {
-            return;
+            return true;
         }
     }
+    false
 }
 
 /// Cuts a stream of server-sent events into the JSON of their `data`. Their names need not be told apart: each holds

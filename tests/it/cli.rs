@@ -136,6 +136,7 @@ impl FarEnd {
             .route("/api/videos", post(upload).get(list))
             .route("/api/videos/{id}", get(show))
             .route("/api/videos/{id}/events", get(events))
+            .route("/api/videos/{id}/edited", get(|| async { vec![9u8; 200_000] }))
             .route("/api/streams/claim", post(claim))
             .with_state(self);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -264,6 +265,18 @@ async fn errors_of_the_api_are_one_clear_line() {
     assert_eq!(code, Some(3), "nothing to claim");
     let (code, stdout, _) = run_at(url, &["claim", "v1"], true).await;
     assert!(code == Some(0) && stdout.contains("6m40s"), "{stdout}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_is_downloaded_whole_or_not_at_all() {
+    let url = far_end("POSTED", true).start().await;
+    let folder = tempfile::tempdir().expect("folder");
+    let to = folder.path().join("result.mp4");
+    let path = to.to_str().expect("path");
+    let (code, _, stderr) = run_at(url.clone(), &["videos", "download", "v1", "--to", path], true).await;
+    assert!(code == Some(0) && std::fs::read(&to).expect("file") == vec![9u8; 200_000], "{stderr}");
+    let (code, ..) = run_at(url, &["videos", "download", "v1", "--source", "--to", path], true).await;
+    assert_eq!((code, std::fs::read_dir(folder.path()).expect("folder").count()), (Some(3), 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
