@@ -1,7 +1,7 @@
 //! The command line. Results go to stdout, talk to stderr; with `--output json` stdout holds the API's own answer.
 //!
 //! There are two kinds of commands: those of the server's side, which get a checked [`Config`] and go to [`app::run`],
-//! and the rest, which are clients of the HTTP API ([`client`]) and work against any server.
+//! and the rest, which are clients of the HTTP API (`client`) and work against any server.
 
 mod accounts;
 mod args;
