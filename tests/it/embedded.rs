@@ -17,7 +17,7 @@ fn say(socket: &Path, command: &str) -> std::io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     stream.write_all(format!("{command}\r\n").as_bytes())?;
-    let mut answer = [0u8; 64];
+    let mut answer = [0u8; 4096];
     let read = stream.read(&mut answer)?;
     Ok(String::from_utf8_lossy(&answer[..read]).into_owned())
 }
@@ -48,6 +48,45 @@ async fn what_was_written_is_there_after_a_stop_and_after_a_death_of_redis() {
     say(&socket, "SHUTDOWN NOSAVE").ok();
     wait_until("it is started again", || say(&socket, "GET a").is_ok_and(|answer| answer == "$1\r\n1\r\n")).await;
     redis.stop().await;
+}
+
+fn process_id(socket: &Path) -> Option<String> {
+    let info = say(socket, "INFO server").ok()?;
+    info.lines().find_map(|line| line.strip_prefix("process_id:").map(str::to_owned))
+}
+
+/// The shells that stand between us and the Redis of this folder.
+#[cfg(target_os = "linux")]
+fn shells_of(folder: &Path) -> Vec<rustix::process::Pid> {
+    let entries = std::fs::read_dir("/proc").expect("proc").flatten();
+    let shells = entries.filter(|entry| {
+        let cwd = std::fs::read_link(entry.path().join("cwd"));
+        let command = std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+        cwd.is_ok_and(|cwd| cwd == folder) && command.contains("subiteya-child")
+    });
+    let pids = shells.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter_map(rustix::process::Pid::from_raw).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_whose_watching_shells_are_killed_is_replaced() {
+    use rustix::process::{Signal, kill_process};
+    let parent = tempfile::tempdir().expect("folder");
+    let folder = DataFolder::open(parent.path()).expect("folder");
+    let redis = EmbeddedRedis::start(&folder).await.expect("redis");
+    let socket = socket(&redis);
+    let first = process_id(&socket).expect("a process");
+    assert_eq!(say(&socket, "SET a 1").expect("set"), "+OK\r\n");
+    let shells = shells_of(&folder.path().join("redis"));
+    assert_eq!(shells.len(), 2, "the supervisor and its watcher");
+    for shell in shells {
+        kill_process(shell, Signal::KILL).expect("killed");
+    }
+    wait_until("another one answers", || process_id(&socket).is_some_and(|now| now != first)).await;
+    assert_eq!(say(&socket, "GET a").expect("get"), "$1\r\n1\r\n");
+    redis.stop().await;
+    assert!(say(&socket, "PING").is_err(), "none is left");
 }
 
 #[tokio::test]

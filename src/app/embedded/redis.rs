@@ -19,6 +19,8 @@ use crate::config::RedisUrl;
 const START_DEADLINE: Duration = Duration::from_secs(60);
 /// Writing the rest of the append-only file takes far less.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
+/// A group that was killed is gone after far less.
+const DYING: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// After running so long, a death is a new trouble and not the last one again.
@@ -125,12 +127,18 @@ impl Place {
         }
     }
 
-    /// The child of a process that was killed a moment ago may still be dying, and two must not write one file.
+    /// The child of a process that was killed a moment ago may still be dying, and two must not write one file. One whose
+    /// supervising shell was killed lives on; whatever answers here is ours, so it is told to end.
     async fn wait_for_the_last_one(&self) -> Result<(), EmbeddedRedisError> {
-        let deadline = Instant::now() + STOP_DEADLINE;
-        while UnixStream::connect(&self.socket).await.is_ok() {
-            if Instant::now() > deadline {
+        let start = Instant::now();
+        let mut told = false;
+        while let Ok(mut left) = UnixStream::connect(&self.socket).await {
+            if start.elapsed() > STOP_DEADLINE {
                 return Err(EmbeddedRedisError::InTheWay { socket: self.socket.clone() });
+            }
+            if start.elapsed() > DYING && !told {
+                tracing::warn!(socket = %self.socket.display(), "a redis that nobody watches is told to end");
+                told = left.write_all(b"SHUTDOWN NOSAVE\r\n").await.is_ok();
             }
             sleep(Duration::from_millis(20)).await;
         }
@@ -155,6 +163,8 @@ async fn supervise(place: Place, mut running: Running, stopping: CancellationTok
                 Err(error) => tracing::error!(%error, "embedded redis can't be watched and is started again"),
             },
         }
+        // Closes its lifeline, which kills what is left of its group.
+        drop(running);
         if since.elapsed() > SETTLED {
             pause = FIRST_PAUSE;
         }
