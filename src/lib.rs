@@ -10,8 +10,8 @@ pub mod outcome;
 pub mod task;
 
 pub mod ledger;
-pub mod stream;
 pub mod media;
+pub mod stream;
 
 pub mod limit;
 pub mod relay;
@@ -19,7 +19,9 @@ pub mod stage;
 
 pub mod sandbox;
 
+pub mod app;
 pub mod child;
+pub mod cli;
 
 #[path = "../migrations/mod.rs"]
 mod migrations;

@@ -67,7 +67,7 @@ impl RedisUrl {
             }
         } else if url.host_str().is_none_or(str::is_empty) {
             return wrong("expected a host".into());
-        } else if !url.path().trim_matches('/').chars().all(|c| c.is_ascii_digit()) {
+        } else if !matches!(url.path(), "" | "/") && url.path()[1..].parse::<u8>().is_err() {
             return wrong("expected nothing or the number of a database behind the host".into());
         }
         Ok(Self(text.to_owned().into()))

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
+mod cli;
+mod config;
 mod delivery;
+mod embedded;
 mod sandbox;
 mod support;
