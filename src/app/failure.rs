@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::embedded::{EmbeddedRedisError, FolderError};
 use crate::config::Problem;
 
 /// Exit codes, which scripts rely on.
@@ -45,5 +46,17 @@ impl Failure {
     pub fn configuration(problems: &[Problem]) -> Self {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Self::new(Exit::Configuration, lines.join("\n"))
+    }
+}
+
+impl From<FolderError> for Failure {
+    fn from(error: FolderError) -> Self {
+        Self::failed(error.to_string())
+    }
+}
+
+impl From<EmbeddedRedisError> for Failure {
+    fn from(error: EmbeddedRedisError) -> Self {
+        Self::unavailable(error.to_string())
     }
 }

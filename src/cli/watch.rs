@@ -139,10 +139,11 @@ impl Shown {
     fn update(&mut self, video: &Video) {
         match self {
             Self::Bars { edit, publish } => {
-                let (edited, published) = stages(&video.status(), video.progress());
-                edit.set_position(edited);
-                publish.set_position(published);
-                let (now, other) = if edited < 100 { (edit, publish) } else { (publish, edit) };
+                if let Some((edited, published)) = stages(&video.status(), video.progress()) {
+                    edit.set_position(edited);
+                    publish.set_position(published);
+                }
+                let (now, other) = if edit.position() < 100 { (edit, publish) } else { (publish, edit) };
                 now.set_message(video.sentence());
                 other.set_message("");
             }
@@ -164,13 +165,14 @@ impl Shown {
     }
 }
 
-/// How far the two stages are, from 0 to 100 each.
-fn stages(status: &str, progress: u64) -> (u64, u64) {
+/// How far the two stages are, from 0 to 100 each. A video that ended badly says nothing of that, and its bars stay.
+fn stages(status: &str, progress: u64) -> Option<(u64, u64)> {
     match status {
-        "EDITED" => (100, 0),
-        "PUBLISHING" | "PROCESSING" | "NEEDS_REVIEW" => (100, progress),
-        "POSTED" => (100, 100),
-        _ => (progress.min(99), 0),
+        "EDITING_QUEUED" | "EDITING" => Some((progress.min(99), 0)),
+        "EDITED" => Some((100, 0)),
+        "PUBLISHING" | "PROCESSING" => Some((100, progress)),
+        "POSTED" => Some((100, 100)),
+        _ => None,
     }
 }
 

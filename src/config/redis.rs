@@ -19,6 +19,13 @@ pub struct RedisConfig {
     pub monthly_commands: Option<u64>,
 }
 
+impl RedisConfig {
+    /// The cap that holds: none for a Redis that we bring along.
+    pub fn metered_commands(&self) -> Option<u64> {
+        self.url.as_ref().and(self.monthly_commands)
+    }
+}
+
 /// A URL that the Redis client understands. It may hold a password, so it is never shown.
 #[derive(Debug, Clone)]
 pub struct RedisUrl(SecretString);
