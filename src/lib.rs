@@ -8,3 +8,5 @@ pub mod child;
 pub mod config;
 pub mod event;
 pub mod outcome;
+pub mod stage;
+pub mod tiktok;

@@ -1,0 +1,3 @@
+//! What is done to a video, stage by stage.
+
+pub mod publish;

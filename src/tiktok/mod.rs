@@ -1,0 +1,3 @@
+//! TikTok's API as it is on the wire.
+pub mod refusal;
+pub mod wire;
