@@ -8,5 +8,6 @@ pub mod child;
 pub mod config;
 pub mod event;
 pub mod outcome;
+pub mod seal;
 pub mod stage;
 pub mod tiktok;

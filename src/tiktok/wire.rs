@@ -1,5 +1,6 @@
 //! What TikTok sends and takes, as types. Spellings are TikTok's; both of them where its pages disagree.
 
+use secrecy::SecretString;
 use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize};
 
@@ -147,6 +148,38 @@ fn post_ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D
         serde_json::Value::Array(ids) => ids.into_iter().filter_map(|id| one(id).transpose()).collect(),
         single => Ok(one(single)?.into_iter().collect()),
     }
+}
+
+/// A token pair. Lifetimes are seconds, and only these count: TikTok's pages disagree about them.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Tokens {
+    pub access_token: SecretString,
+    /// Absent or empty: TikTok did not rotate it; keep the one you have.
+    #[serde(default, deserialize_with = "not_empty")]
+    pub refresh_token: Option<SecretString>,
+    #[serde(default)]
+    pub expires_in: Option<i64>,
+    #[serde(default)]
+    pub refresh_expires_in: Option<i64>,
+    #[serde(default)]
+    pub open_id: String,
+    /// Comma separated: what the person really granted.
+    #[serde(default)]
+    pub scope: String,
+}
+
+fn not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.filter(|text| !text.is_empty()).map(SecretString::from))
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct UserInfo {
+    pub open_id: String,
+    #[serde(default)]
+    pub display_name: String,
+    #[serde(default)]
+    pub avatar_url: String,
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use subiteya::event::LeaseToken;
 use subiteya::stage::publish::chunks::ChunkPlan;
 use subiteya::stage::publish::protocol::decide;
-use subiteya::stage::publish::row::{Publication, State};
+use subiteya::stage::publish::row::Publication;
 use subiteya::stage::publish::step::{At, End, Event, Guard, Next, Role, Step, Write};
 use subiteya::stage::publish::times::Times;
 use subiteya::tiktok::refusal::Refusal;
@@ -284,7 +284,7 @@ impl Model {
             self.rows.push(small);
             self.rows.len() - 1
         });
-        RowId::try_from(at).unwrap()
+        RowId::try_from(at).expect("few rows")
     }
 
     fn decide(&mut self, row: RowId, confirm: bool, happening: Happening) -> StepId {
@@ -302,7 +302,7 @@ impl Model {
             step = self.reinit(&publication, role);
         }
         let planned = self.planned(step);
-        let id = StepId::try_from(self.steps.len()).unwrap();
+        let id = StepId::try_from(self.steps.len()).expect("few steps");
         self.steps.push(planned);
         self.asked.insert((row, confirm, happening), id);
         id
@@ -323,7 +323,7 @@ impl Model {
         let then = match step.next {
             Next::AskCreatorInfo => Then::AskCreatorInfo,
             Next::SendInit => Then::Call(Call::Init),
-            Next::Put { chunk } => Then::Call(Call::Put(u8::try_from(chunk).unwrap())),
+            Next::Put { chunk } => Then::Call(Call::Put(u8::try_from(chunk).expect("few chunks"))),
             Next::AskStatus => Then::Call(Call::Status),
             Next::End(End::Stop) => Then::Stop,
             Next::End(End::Parked { .. }) => Then::Parked,
@@ -372,7 +372,7 @@ impl Model {
     // ---- steps
 
     fn id_of(&self, row: RowId) -> Option<u8> {
-        self.rows[usize::from(row)].publish_id.as_ref().map(|id| id.parse().unwrap())
+        self.rows[usize::from(row)].publish_id.as_ref().map(|id| id.parse().expect("the model's ids are numbers"))
     }
 
     /// Something happened to a worker; it makes up its mind at once, and acts on it later or never.
