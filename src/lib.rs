@@ -13,6 +13,9 @@ pub mod ledger;
 pub mod media;
 pub mod stream;
 
+pub mod seal;
+pub mod tiktok;
+
 pub mod limit;
 pub mod relay;
 pub mod stage;

@@ -8,6 +8,7 @@
 pub mod doubt;
 pub mod due;
 pub mod lease;
+pub mod publish;
 pub mod run;
 pub mod settle;
 pub mod streamed;

@@ -6,5 +6,8 @@ mod cli;
 mod config;
 mod delivery;
 mod embedded;
+mod publish_model;
+mod publish_protocol;
 mod sandbox;
 mod support;
+mod tiktok;
