@@ -53,7 +53,8 @@ pub trait Work: Send + Sync + 'static {
         made: Option<Self::Made>,
     ) -> impl Future<Output = Result<Vec<Released>, LedgerError>> + Send;
 
-    /// What a task that can't be tried any more ends as: a video that may have been posted can't simply fail.
+    /// What a task ends as whose attempts are used up, or that kills its workers: a video that may have been posted
+    /// can't simply fail.
     fn last(
         &self,
         tx: &Tx,

@@ -68,7 +68,6 @@ async fn once<W: Work>(
             let text = format!("{} (after {} attempts)", reason.text, current.task.attempts + 1);
             work.last(&tx, &current, Reason::new(reason.code.clone(), text)).await?
         }
-        Outcome::Dead(reason) => work.last(&tx, &current, reason.clone()).await?,
         other => other.clone(),
     };
     let pause = backoff(engine.config.backoff, LONGEST_PAUSE, current.task.attempts + 1, rand::random());
