@@ -16,6 +16,7 @@ pub mod stream;
 pub mod seal;
 pub mod tiktok;
 
+pub mod account;
 pub mod limit;
 pub mod relay;
 pub mod stage;
