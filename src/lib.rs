@@ -17,6 +17,7 @@ pub mod seal;
 pub mod tiktok;
 
 pub mod account;
+pub mod ingest;
 pub mod limit;
 pub mod relay;
 pub mod stage;

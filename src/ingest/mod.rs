@@ -1,0 +1,3 @@
+//! Accepting uploads.
+
+pub mod options;
