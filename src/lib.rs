@@ -7,4 +7,5 @@
 pub mod child;
 pub mod config;
 pub mod event;
+pub mod ffmpeg;
 pub mod outcome;
