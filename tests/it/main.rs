@@ -1,0 +1,3 @@
+//! What the parts do together, against the real programs.
+
+mod ffmpeg;
