@@ -10,6 +10,7 @@ pub mod outcome;
 pub mod task;
 
 pub mod ledger;
+pub mod ffmpeg;
 pub mod media;
 pub mod stream;
 

@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! One binary for all tests that need real servers. Each test starts its own, on files and ports of its own.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
@@ -11,3 +12,8 @@ mod publish_protocol;
 mod sandbox;
 mod support;
 mod tiktok;
+=======
+//! What the parts do together, against the real programs.
+
+mod ffmpeg;
+>>>>>>> ffmpeg
