@@ -876,4 +876,5 @@ fn the_protocol_holds_within_wider_bounds() {
     holds(all);
     holds(Bounds { ids: 3, clock: 3, ..SMALL });
     holds(Bounds { chunks: 3, ..SMALL });
+    holds(Bounds { life: 1, clock: 4, ..all });
 }
