@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! One binary for all tests that need real servers. Each test starts its own, on files and ports of its own.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
@@ -7,13 +6,9 @@ mod cli;
 mod config;
 mod delivery;
 mod embedded;
+mod ffmpeg;
 mod publish_model;
 mod publish_protocol;
 mod sandbox;
 mod support;
 mod tiktok;
-=======
-//! What the parts do together, against the real programs.
-
-mod ffmpeg;
->>>>>>> ffmpeg
