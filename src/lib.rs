@@ -4,9 +4,13 @@
 //! worker holds nothing. `ARCHITECTURE.md` tells the whole story; the modules stand here in the order in which a
 //! video meets them.
 
+pub mod access;
 pub mod child;
 pub mod config;
+pub mod control;
 pub mod event;
+pub mod http;
+pub mod ingest;
 pub mod ledger;
 pub mod limit;
 pub mod media;
