@@ -4,20 +4,31 @@
 //! worker holds nothing. `ARCHITECTURE.md` tells the whole story; the modules stand here in the order in which a
 //! video meets them.
 
-pub mod access;
-pub mod child;
 pub mod config;
-pub mod control;
 pub mod event;
-pub mod http;
-pub mod ingest;
-pub mod ledger;
-pub mod limit;
-pub mod media;
 pub mod outcome;
-pub mod relay;
-pub mod stream;
 pub mod task;
+
+pub mod ledger;
+pub mod media;
+pub mod stream;
+
+pub mod seal;
+pub mod tiktok;
+
+pub mod access;
+pub mod control;
+pub mod ingest;
+pub mod limit;
+pub mod relay;
+pub mod stage;
+
+pub mod http;
+pub mod sandbox;
+
+pub mod app;
+pub mod child;
+pub mod cli;
 
 #[path = "../migrations/mod.rs"]
 mod migrations;

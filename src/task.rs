@@ -227,6 +227,16 @@ impl Task {
         }
     }
 
+    /// Rule 13, before a lease is even taken: not now, since a limit is used up or a person has paused it. The one who
+    /// read its entry acknowledges it.
+    pub fn postpone(&self, until: i64, reason: Reason, now: i64) -> Result<Task, Refused> {
+        match self.state {
+            State::Running if self.lease_until >= now => Err(Refused::Leased),
+            State::Queued | State::Waiting | State::Running => Ok(Task { wait: Some(reason), ..self.waiting(until) }),
+            State::Done | State::Dead | State::Review | State::Canceled => Err(Refused::Ended),
+        }
+    }
+
     /// Rule 12: ends the task at once; its worker finds out at the next renewal.
     pub fn cancel(&self) -> Result<Task, Refused> {
         if self.state.ended() {

@@ -48,14 +48,15 @@ impl Environment {
         }
     }
 
-    pub(super) fn text(&self, name: &str) -> Result<Option<String>, Problem> {
+    /// The value as text, without blanks around it.
+    pub fn text(&self, name: &str) -> Result<Option<String>, Problem> {
         let Some(bytes) = self.bytes(name)? else { return Ok(None) };
         let text = String::from_utf8(bytes).map_err(|_| Problem::new(name, "expected UTF-8 text"))?;
         let text = text.trim();
         Ok((!text.is_empty()).then(|| text.to_owned()))
     }
 
-    pub(super) fn path(&self, name: &str) -> Result<Option<PathBuf>, Problem> {
+    pub fn path(&self, name: &str) -> Result<Option<PathBuf>, Problem> {
         let Some(mut bytes) = self.bytes(name)? else { return Ok(None) };
         while bytes.last().is_some_and(u8::is_ascii_whitespace) {
             bytes.pop();

@@ -79,7 +79,7 @@ impl Config {
     /// Reads and checks everything. Touches nothing but the files that it is told to read.
     pub fn load(role: Role, env: &Environment) -> Result<Self, Vec<Problem>> {
         let problems = &mut Vec::new();
-        let data = keep(env.path("SUBITEYA_DATA"), problems).unwrap_or_else(|| PathBuf::from("data"));
+        let data = data_folder(env).map_err(|problem| problems.push(problem)).unwrap_or_default();
         let layers = layers(env, problems);
         let redis = redis(role, env, &layers, problems);
         let keys = keys(role, &redis, env, problems);
@@ -103,6 +103,11 @@ impl Config {
         };
         if problems.is_empty() { Ok(config) } else { Err(std::mem::take(problems)) }
     }
+}
+
+/// The folder of everything embedded, also for the CLI, which finds its API key there.
+pub(crate) fn data_folder(env: &Environment) -> Result<PathBuf, Problem> {
+    Ok(env.path("SUBITEYA_DATA")?.unwrap_or_else(|| PathBuf::from("data")))
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -205,7 +210,7 @@ fn log(env: &Environment, layers: &Layers, problems: &mut Vec<Problem>) -> LogCo
 }
 
 /// A base URL: http or https, a host, no credentials, and nothing behind its path.
-fn web_url(name: &str, text: &str, example: &str) -> Result<Url, Problem> {
+pub(crate) fn web_url(name: &str, text: &str, example: &str) -> Result<Url, Problem> {
     Url::parse(text)
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some_and(|host| !host.is_empty()))

@@ -19,6 +19,13 @@ pub struct RedisConfig {
     pub monthly_commands: Option<u64>,
 }
 
+impl RedisConfig {
+    /// The cap that holds: none for a Redis that we bring along.
+    pub fn metered_commands(&self) -> Option<u64> {
+        self.url.as_ref().and(self.monthly_commands)
+    }
+}
+
 /// A URL that the Redis client understands. It may hold a password, so it is never shown.
 #[derive(Debug, Clone)]
 pub struct RedisUrl(SecretString);
@@ -67,7 +74,7 @@ impl RedisUrl {
             }
         } else if url.host_str().is_none_or(str::is_empty) {
             return wrong("expected a host".into());
-        } else if !url.path().trim_matches('/').chars().all(|c| c.is_ascii_digit()) {
+        } else if !matches!(url.path(), "" | "/") && url.path()[1..].parse::<u8>().is_err() {
             return wrong("expected nothing or the number of a database behind the host".into());
         }
         Ok(Self(text.to_owned().into()))

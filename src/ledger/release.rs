@@ -34,6 +34,9 @@ pub struct Releasable {
     pub priority: usize,
 }
 
+/// More than any creator has out.
+const UNLIMITED: i64 = 1_000_000;
+
 /// One over the weights 6 : 3 : 1, as whole numbers.
 const STRIDES: [i64; 3] = [5, 10, 30];
 
@@ -96,33 +99,38 @@ impl Tx {
     }
 
     async fn releasable(&self, stage: Stage, room: Room, free: i64) -> Result<Vec<Releasable>> {
+        // A publication that has its publish id resumes: it needs no permit, so no limit holds it up.
+        let resumes =
+            "exists (select 1 from publications r where r.video_id = t.video_id and r.publish_id is not null)";
         let creators = match stage {
-            Stage::Edit | Stage::Confirm => "",
-            Stage::Publish => {
-                "and not exists (select 1 from limits l where l.name = 'publish/' || t.creator and (l.open_at > $2 or l.closed_until > $2))
-                 and exists (select 1 from accounts a where a.id = t.account_id and a.state = 'ACTIVE')"
-            }
+            Stage::Edit | Stage::Confirm => String::new(),
+            Stage::Publish => format!(
+                "and exists (select 1 from accounts a where a.id = t.account_id and a.state = 'ACTIVE')
+                 and ({resumes} or not exists (select 1 from limits l
+                    where l.name = 'publish/' || t.creator and (l.open_at > $2 or l.closed_until > $2)))"
+            ),
         };
         let sql = format!(
             "with due as (
-                select t.id, t.priority, t.creator, t.due_at,
+                select t.id, t.priority, t.creator, t.due_at, case when {resumes} then 1 else 0 end as resumes,
                     row_number() over (partition by t.priority, t.creator order by t.due_at, t.id) as nth,
                     row_number() over (partition by t.creator order by t.priority, t.due_at, t.id) as of_creator
                 from tasks t
                 where t.stage = $1 and t.state = 'waiting' and t.due_at <= $2
-                    and not exists (select 1 from pauses p where p.name = 'account/' || t.account_id and coalesce(p.until_at, $2 + 1) > $2)
+                    and not exists (select 1 from pauses p
+                        where p.name = 'account/' || t.account_id and coalesce(p.until_at, $2 + 1) > $2)
                     {creators}
             ), ranked as (
                 select d.id, d.priority, row_number() over (partition by d.priority order by d.nth,
                     coalesce((select max(s.seq) from tasks s where s.stage = $1 and s.creator = d.creator), 0), d.due_at, d.id) as place
                 from due d
-                where d.of_creator <= $3 - case when $3 >= 1000000 then 0 else (select count(*) from tasks o
-                    where o.stage = $1 and o.creator = d.creator and o.state in ('queued', 'running') and o.permitted = 0) end
+                where $3 >= {UNLIMITED} or d.resumes = 1 or d.of_creator <= $3 - (select count(*) from tasks o
+                    where o.stage = $1 and o.creator = d.creator and o.state in ('queued', 'running') and o.permitted = 0)
             )
             select id, priority from ranked where place <= $4 order by priority, place"
         );
         let values: [Value; 4] =
-            [stage.as_str().into(), self.now.into(), room.per_creator.unwrap_or(1_000_000).into(), free.into()];
+            [stage.as_str().into(), self.now.into(), room.per_creator.unwrap_or(UNLIMITED).into(), free.into()];
         let rows = self.all(&sql, values).await?;
         rows.iter()
             .map(|row| {

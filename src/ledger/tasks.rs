@@ -97,6 +97,28 @@ impl Session {
         self.one(&sql, [stage.as_str().into(), entry.into()]).await?.as_ref().map(read).transpose()
     }
 
+    /// Rule 8a: queued tasks that were overtaken. A task that was released more than `margin` later has been started
+    /// (and not only just now), and streams hand out in order.
+    pub async fn overtaken(&self, stage: Stage, now: i64, margin: i64) -> Result<Vec<TaskRow>> {
+        let columns = COLUMNS.split(", ").map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", ");
+        let sql = format!(
+            "select {columns} from tasks t where t.stage = $1 and t.state = 'queued' and t.queued_at < $2 and exists (
+                select 1 from tasks later where later.stage = t.stage and later.seq > t.seq
+                and later.queued_at > t.queued_at + $3 and later.started_at is not null and later.started_at < $4)"
+        );
+        let values: [Value; 4] =
+            [stage.as_str().into(), (now - margin).into(), margin.into(), (now - margin / 2).into()];
+        self.all(&sql, values).await?.iter().map(read).collect()
+    }
+
+    /// Rule 8b: queued tasks that were released before a reader found its stream empty.
+    pub async fn unread_before(&self, stage: Stage, before: i64) -> Result<Vec<TaskRow>> {
+        let sql = format!(
+            "select {COLUMNS} from tasks where stage = $1 and state = 'queued' and queued_at < $2 order by seq"
+        );
+        self.all(&sql, [stage.as_str().into(), before.into()]).await?.iter().map(read).collect()
+    }
+
     /// Whether anything is out on the stage's stream and not ended.
     pub async fn anything_out(&self, stage: Stage) -> Result<bool> {
         let sql = "select 1 as one from tasks where stage = $1 and state in ('queued', 'running') limit 1";
@@ -205,28 +227,6 @@ impl Tx {
             .await?
             .ok_or_else(|| LedgerError::Corrupt("the counter of releases is gone".to_owned()))?;
         Ok(row.try_get("", "value")?)
-    }
-
-    /// Rule 8a: queued tasks that were overtaken. A task that was released more than `margin` later has been started
-    /// (and not only just now), and streams hand out in order.
-    pub async fn overtaken(&self, stage: Stage, margin: i64) -> Result<Vec<TaskRow>> {
-        let columns = COLUMNS.split(", ").map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", ");
-        let sql = format!(
-            "select {columns} from tasks t where t.stage = $1 and t.state = 'queued' and t.queued_at < $2 and exists (
-                select 1 from tasks later where later.stage = t.stage and later.seq > t.seq
-                and later.queued_at > t.queued_at + $3 and later.started_at is not null and later.started_at < $4)"
-        );
-        let values: [Value; 4] =
-            [stage.as_str().into(), (self.now - margin).into(), margin.into(), (self.now - margin / 2).into()];
-        self.all(&sql, values).await?.iter().map(read).collect()
-    }
-
-    /// Rule 8b: queued tasks that were released before a reader found its stream empty.
-    pub async fn unread_before(&self, stage: Stage, before: i64) -> Result<Vec<TaskRow>> {
-        let sql = format!(
-            "select {COLUMNS} from tasks where stage = $1 and state = 'queued' and queued_at < $2 order by seq"
-        );
-        self.all(&sql, [stage.as_str().into(), before.into()]).await?.iter().map(read).collect()
     }
 
     /// What goes onto the stream for a task.

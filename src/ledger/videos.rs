@@ -290,6 +290,13 @@ impl Tx {
         self.run_one(&sql, values).await
     }
 
+    /// Progress never goes back.
+    pub async fn raise_progress(&self, id: VideoId, percent: i64) -> Result<()> {
+        let sql = "update videos set progress = $2, updated_at = $3 where id = $1 and progress < $2";
+        self.run(sql, [id.to_string().into(), percent.into(), self.now.into()]).await?;
+        Ok(())
+    }
+
     /// Keeps what an `Idempotency-Key` stands for from now on. False: a request since then has it already, also one
     /// that another transaction has only just committed.
     pub async fn remember_request(

@@ -5,5 +5,7 @@
 //! relays may run; the ledger lets each turn of a task be released once.
 
 mod dispatch;
+mod run;
 
 pub use dispatch::Dispatch;
+pub use run::{release_due, run};

@@ -10,8 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::pending::idle;
-use super::streams::seconds;
+use super::pending::{PendingView, idle, view};
 use super::{duration, stages};
 use crate::event::Stage;
 use crate::http::extract::Body;
@@ -39,21 +38,7 @@ pub(in crate::http) struct ClaimBody {
 #[serde(rename_all = "camelCase")]
 pub(in crate::http) struct ClaimAnswer {
     dry_run: bool,
-    claimed: Vec<Claimed>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct Claimed {
-    stream: &'static str,
-    entry: Option<String>,
-    task: String,
-    video: String,
-    /// Who had it.
-    consumer: Option<String>,
-    idle: f64,
-    attempts: u32,
-    takeovers: u32,
+    claimed: Vec<PendingView>,
 }
 
 /// Takes stalled work from workers that are gone, and releases it anew.
@@ -75,7 +60,7 @@ pub(in crate::http) async fn claim(
         let stalled = stalled.into_iter().filter(|row| idle(row, config, now) >= min_idle && named(row, &body.ids));
         let stalled: Vec<TaskRow> = stalled.collect();
         let freed = if body.dry_run { stalled } else { free(&state, stage, stalled).await? };
-        claimed.extend(freed.into_iter().map(|row| view(&row, idle(&row, config, now))));
+        claimed.extend(freed.into_iter().map(|row| view(row, config, now)));
     }
     Ok(Json(ClaimAnswer { dry_run: body.dry_run, claimed }))
 }
@@ -126,18 +111,5 @@ async fn acknowledge(state: &AppState, stage: Stage, freed: &[TaskRow]) {
     }
     if let Err(error) = streams.remove_consumer(stage, consumer).await {
         tracing::warn!(%error, "the consumer that claimed could not be removed");
-    }
-}
-
-fn view(row: &TaskRow, idle: i64) -> Claimed {
-    Claimed {
-        stream: row.task.stage.stream().unwrap_or_default(),
-        entry: row.task.entry.clone(),
-        task: row.task.id.to_string(),
-        video: row.task.video.to_string(),
-        consumer: row.task.holder.clone(),
-        idle: seconds(idle),
-        attempts: row.task.attempts,
-        takeovers: row.task.takeovers,
     }
 }

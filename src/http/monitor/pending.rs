@@ -5,7 +5,6 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::streams::seconds;
 use super::{duration, stages};
 use crate::config::StageConfig;
 use crate::http::extract::Query;
@@ -31,21 +30,23 @@ pub(in crate::http) struct PendingAnswer {
 
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct PendingView {
+pub(super) struct PendingView {
     stream: &'static str,
     /// Null: it was taken from the ledger, and its entry is gone.
     entry: Option<String>,
-    task: String,
-    video: String,
+    task_id: String,
+    video_id: String,
     consumer: Option<String>,
-    /// Seconds since its worker last renewed its lease.
-    idle: f64,
-    /// Seconds since it was begun.
-    age: Option<f64>,
+    /// Since its worker last renewed its lease.
+    idle_ms: i64,
+    /// Since it was begun.
+    age_ms: Option<i64>,
+    /// How often it was begun: faults, dead workers and this run.
+    deliveries: u32,
     attempts: u32,
     takeovers: u32,
-    /// Seconds; below 0 its worker is gone.
-    lease_left: f64,
+    /// Below 0: its worker is gone.
+    lease_left_ms: i64,
 }
 
 /// What is being worked on.
@@ -77,19 +78,20 @@ pub(super) fn idle(row: &TaskRow, config: &StageConfig, now: i64) -> i64 {
     (now - (row.task.lease_until - lease)).max(0)
 }
 
-fn view(row: TaskRow, config: &StageConfig, now: i64) -> PendingView {
-    let idle = idle(&row, config, now);
+pub(super) fn view(row: TaskRow, config: &StageConfig, now: i64) -> PendingView {
+    let idle_ms = idle(&row, config, now);
     let task = row.task;
     PendingView {
         stream: task.stage.stream().unwrap_or_default(),
         entry: task.entry,
-        task: task.id.to_string(),
-        video: task.video.to_string(),
+        task_id: task.id.to_string(),
+        video_id: task.video.to_string(),
         consumer: task.holder,
-        idle: seconds(idle),
-        age: task.started_at.map(|began| seconds((now - began).max(0))),
+        idle_ms,
+        age_ms: task.started_at.map(|began| (now - began).max(0)),
+        deliveries: task.attempts + task.takeovers + 1,
         attempts: task.attempts,
         takeovers: task.takeovers,
-        lease_left: seconds(task.lease_until - now),
+        lease_left_ms: task.lease_until - now,
     }
 }

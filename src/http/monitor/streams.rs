@@ -25,8 +25,8 @@ struct StreamView {
     lag_source: &'static str,
     pending: Option<u64>,
     consumers: usize,
-    /// Seconds since the oldest running task was begun; null: none runs.
-    oldest_pending_age: Option<f64>,
+    /// Since the oldest running task was begun; null: none runs.
+    oldest_pending_ms: Option<i64>,
     /// Due, and not yet released.
     waiting: i64,
     /// Waiting for a time to come.
@@ -55,7 +55,7 @@ pub(in crate::http) async fn streams(
         lag_source: one.lag_source,
         pending: one.pending,
         consumers: one.consumers.len(),
-        oldest_pending_age: one.oldest_pending_ms.map(seconds),
+        oldest_pending_ms: one.oldest_pending_ms,
         waiting: one.counts.waiting,
         parked: one.counts.parked,
         queued: one.counts.queued,
@@ -65,9 +65,4 @@ pub(in crate::http) async fn streams(
         dead_entries: one.dead_entries,
     });
     Ok(Json(StreamsAnswer { streams: streams.collect() }))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "an age in milliseconds")]
-pub(super) fn seconds(millis: i64) -> f64 {
-    millis as f64 / 1000.0
 }

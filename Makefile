@@ -1,0 +1,52 @@
+# Each target's comment is its line in `make help`.
+.DEFAULT_GOAL := help
+.PHONY: help demo up test bench lint doc deny build release setup clean reset
+
+CARGO ?= cargo
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup ## One clip from upload to POSTED on the TikTok sandbox
+	@scripts/demo.sh
+
+up: setup ## Run everything until Ctrl-C
+	@scripts/up.sh
+
+test: setup ## Run all tests
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		$(CARGO) nextest run --locked --no-tests pass && $(CARGO) test --locked --doc --quiet; \
+	else \
+		$(CARGO) test --locked; \
+	fi
+
+bench: setup ## Run the benches
+	$(CARGO) bench --locked
+
+lint: ## Check format, lints and shell scripts
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	@for script in scripts/*.sh .ci/run; do bash -n "$$script" || exit 1; done
+	@if command -v shellcheck >/dev/null 2>&1; then shellcheck scripts/*.sh .ci/run; fi
+
+doc: ## Build the documentation; warnings are errors
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+deny: ## Check dependencies: bans, licences, sources, and advisories where they can be fetched
+	@scripts/deny.sh
+
+build: ## Build for trying out
+	@scripts/build.sh
+
+release: ## Build for running
+	@PROFILE=release scripts/build.sh
+
+setup: ## Install what is missing: redis-server or valkey-server, ffmpeg, a font
+	@scripts/setup.sh
+
+clean: ## Remove what was built
+	$(CARGO) clean
+
+reset: ## Remove ./data: all videos, accounts and keys in it
+	rm -rf data

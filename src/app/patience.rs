@@ -1,0 +1,89 @@
+//! Starting with services that are not there yet: tried with growing pauses, but not for ever.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::Failure;
+use crate::app::Exit;
+use crate::ledger::ConnectError;
+use crate::media::MediaError;
+use crate::outcome::backoff;
+use crate::stream::StreamError;
+
+/// How long a service may be away at start.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why an attempt failed.
+pub(super) enum Refusal {
+    /// Doesn't resolve, refuses or is silent: worth another try.
+    Away(String),
+    /// Wrong password, certificate or protocol: waiting changes nothing.
+    Wrong(String),
+}
+
+/// `what` names the service and its setting, as in "Redis (REDIS_URL)"; `shown` is its address without secrets.
+pub(super) async fn connected<T, F>(what: &str, shown: &str, mut attempt: impl FnMut() -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Refusal>>,
+{
+    let deadline = Instant::now() + PATIENCE;
+    let mut tries = 0;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let refusal = match tokio::time::timeout(left.max(Duration::from_secs(1)), attempt()).await {
+            Ok(Ok(connected)) => return Ok(connected),
+            Ok(Err(refusal)) => refusal,
+            Err(_) => Refusal::Away("it does not answer".to_owned()),
+        };
+        match refusal {
+            Refusal::Wrong(text) => {
+                let message = format!("{what} at {shown}: {text}; correct the setting and start again");
+                return Err(Failure::new(Exit::Configuration, message));
+            }
+            Refusal::Away(text) => {
+                tries += 1;
+                let pause = backoff(Duration::from_millis(250), Duration::from_secs(5), tries, rand::random());
+                if Instant::now() + pause >= deadline {
+                    let message = format!(
+                        "{what} at {shown} can't be reached: {text}; tried for {} s. Start it, or correct the setting",
+                        PATIENCE.as_secs()
+                    );
+                    return Err(Failure::unavailable(message));
+                }
+                if tries == 1 {
+                    tracing::info!("{what} at {shown} can't be reached yet ({text}); trying for {} s", PATIENCE.as_secs());
+                }
+                sleep(pause).await;
+            }
+        }
+    }
+}
+
+impl From<ConnectError> for Refusal {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Unreachable(text) => Self::Away(text),
+            ConnectError::Rejected(_) | ConnectError::Migration(_) => Self::Wrong(error.to_string()),
+        }
+    }
+}
+
+impl From<StreamError> for Refusal {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::Unavailable(text) => Self::Away(text),
+            StreamError::QuotaExceeded(_) | StreamError::NoGroup => Self::Away(error.to_string()),
+            StreamError::Rejected(_) | StreamError::Refused(_) => Self::Wrong(error.to_string()),
+        }
+    }
+}
+
+impl From<MediaError> for Refusal {
+    fn from(error: MediaError) -> Self {
+        match error {
+            MediaError::Unavailable(_) | MediaError::Full => Self::Away(error.to_string()),
+            MediaError::Refused(_) | MediaError::Missing(_) => Self::Wrong(error.to_string()),
+        }
+    }
+}

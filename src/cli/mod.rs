@@ -1,0 +1,100 @@
+//! The command line. Results go to stdout, talk to stderr; with `--output json` stdout holds the API's own answer.
+//!
+//! There are two kinds of commands: those of the server's side, which get a checked [`Config`] and go to [`app::run`],
+//! and the rest, which are clients of the HTTP API (`client`) and work against any server.
+
+mod accounts;
+mod args;
+mod client;
+mod confirm;
+mod download;
+mod explain;
+mod flags;
+mod pending;
+mod print;
+mod streams;
+mod upload;
+mod video;
+mod videos;
+mod watch;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use self::args::{Accounts, Cli, Command, Shell};
+use self::client::Api;
+use self::flags::ServerFlags;
+use crate::app::{self, Failure, Manner, ServerCommand};
+use crate::config::{Config, Environment, Role};
+
+/// Reads the command line, runs it, and gives its exit code. Wrong usage ends the process with 2.
+pub async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            for line in failure.message.lines() {
+                eprintln!("subiteya: {line}");
+            }
+            failure.exit.into()
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    let manner = Manner { output: cli.output, dry_run: cli.dry_run, yes: cli.yes };
+    let env = Environment::of_process();
+    let api = || Api::connect(&env, cli.url.as_deref());
+    match cli.command {
+        Command::Up { flags } => server(ServerCommand::Up, &flags, env, manner).await,
+        Command::Serve { flags } => server(ServerCommand::Serve, &flags, env, manner).await,
+        Command::Work { stages, flags } => server(ServerCommand::Work(stages), &flags, env, manner).await,
+        Command::Migrate { step, flags } => server(ServerCommand::Migrate(step), &flags, env, manner).await,
+        Command::Doctor { flags } => server(ServerCommand::Doctor, &flags, env, manner).await,
+        Command::Sandbox { listen, flags } => server(ServerCommand::Sandbox { listen }, &flags, env, manner).await,
+        Command::Keys { command, flags } => server(ServerCommand::Keys(command), &flags, env, manner).await,
+        Command::Accounts { command } => match command.unwrap_or(Accounts::List) {
+            Accounts::Add { account, flags } => server(ServerCommand::AccountsAdd(account), &flags, env, manner).await,
+            Accounts::Import { flags } => server(ServerCommand::AccountsImport, &flags, env, manner).await,
+            Accounts::Connect => accounts::connect(&api()?).await,
+            Accounts::List => accounts::list(&api()?, manner).await,
+            Accounts::Remove { ids } => accounts::remove(&api()?, &ids, manner).await,
+        },
+        Command::Upload(upload) => upload::run(&api()?, upload, manner).await,
+        Command::Videos { command } => videos::run(&api()?, command.unwrap_or_default(), manner).await,
+        Command::Streams { watch } => streams::run(&api()?, watch, manner).await,
+        Command::Pending { stream, min_idle } => pending::list(&api()?, stream, min_idle, manner).await,
+        Command::Claim { stream, min_idle, ids } => pending::claim(&api()?, stream, min_idle, ids, manner).await,
+        Command::Explain { video } => explain::run(&api()?, &video, manner).await,
+        Command::Completions { shell } => completions(shell),
+    }
+}
+
+async fn server(
+    command: ServerCommand,
+    flags: &ServerFlags,
+    mut env: Environment,
+    manner: Manner,
+) -> Result<(), Failure> {
+    flags.lay_over(&mut env);
+    let config = Config::load(command.role(), &env).map_err(|problems| Failure::configuration(&problems))?;
+    app::log_to_stderr(&config.log);
+    if config.role == Role::Work && !config.redis.enabled {
+        eprintln!("subiteya: Redis is disabled (ENABLE_REDIS=false), so no worker starts; uploads wait in the ledger");
+        return Ok(());
+    }
+    app::run(command, config, manner).await
+}
+
+fn completions(shell: Shell) -> Result<(), Failure> {
+    let shell = match shell {
+        Shell::Bash => clap_complete::Shell::Bash,
+        Shell::Zsh => clap_complete::Shell::Zsh,
+        Shell::Fish => clap_complete::Shell::Fish,
+    };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "subiteya", &mut script);
+    print::bytes(&script, &mut io::stdout())
+}

@@ -1,0 +1,132 @@
+//! Taking a lease: the entry that was read, or the ledger itself, names a task; one transaction decides.
+
+use serde_json::json;
+
+use super::{Admission, Engine, Work, millis, settle};
+use crate::event::{LeaseToken, TaskId};
+use crate::ledger::{LedgerError, TaskRow};
+use crate::outcome::{Outcome, Reason};
+use crate::task::{Claim, Leased, State};
+
+/// What became of the wish for a lease.
+#[derive(Debug)]
+pub enum Taken {
+    /// Ours; it runs now.
+    Granted(Box<TaskRow>),
+    /// Not ours to run: done, canceled, leased elsewhere, put off or never there. Its entry is acknowledged.
+    Refused,
+}
+
+/// Rules 4 and 7. `entry` is the stream entry under which it was found.
+pub async fn take<W: Work>(
+    engine: &Engine,
+    work: &W,
+    worker: &str,
+    id: TaskId,
+    entry: Option<String>,
+) -> Result<Taken, LedgerError> {
+    let tx = engine.ledger.begin().await?;
+    let Some(row) = tx.task(id).await? else { return Ok(Taken::Refused) };
+    if row.task.stage != W::STAGE {
+        return Ok(Taken::Refused);
+    }
+    let claim = Claim { token: LeaseToken::new(), holder: worker.to_owned(), entry, lease: engine.config.lease };
+    let interrupted = row.task.state == State::Running;
+    let granted = match row.task.lease(claim, tx.now()) {
+        Err(refused) => {
+            tracing::debug!(task.id = %id, %refused, "not run again");
+            return Ok(Taken::Refused);
+        }
+        Ok(Leased::Poisoned(dead)) => {
+            let reason = Reason::new(
+                "poison",
+                format!("its worker died {} times while it ran; a person has to look at it", dead.takeovers),
+            );
+            let outcome = work.last(&tx, &row, reason).await?;
+            let state = if matches!(outcome, Outcome::NeedsReview(_)) { State::Review } else { State::Dead };
+            tx.put_task(&row.task, &crate::task::Task { state, ..dead }).await?;
+            settle::note_end(&tx, &row, &outcome).await?;
+            work.settle(&tx, &row, &outcome, None).await?;
+            tx.commit().await?;
+            tracing::error!(task.id = %id, video.id = %row.task.video, "a task that kills its workers is parked as dead");
+            return Ok(Taken::Refused);
+        }
+        Ok(Leased::Granted(granted)) => granted,
+    };
+    if let Admission::Closed { until, reason } = admitted(&tx, work, &row).await? {
+        let Ok(waiting) = row.task.postpone(until, reason.clone(), tx.now()) else { return Ok(Taken::Refused) };
+        let waiting = crate::task::Task { takeovers: granted.takeovers, ..waiting };
+        tx.put_task(&row.task, &waiting).await?;
+        if row.task.wait.as_ref().map(|wait| &wait.code) != Some(&reason.code) {
+            let detail = json!({ "code": reason.code, "text": reason.text, "until": until });
+            tx.note(row.task.video, Some(W::STAGE), "parked", detail).await?;
+        }
+        tx.commit().await?;
+        return Ok(Taken::Refused);
+    }
+    tx.put_task(&row.task, &granted).await?;
+    let event = if interrupted { "taken over" } else { "started" };
+    let detail = json!({ "worker": worker, "attempt": granted.attempts + 1, "takeovers": granted.takeovers });
+    tx.note(granted.video, Some(W::STAGE), event, detail).await?;
+    settle::note_start(&tx, &granted).await?;
+    tx.commit().await?;
+    Ok(Taken::Granted(Box::new(TaskRow { task: granted, ..row })))
+}
+
+/// Not while a person has paused the stage or the account, and not before the stage itself agrees.
+async fn admitted<W: Work>(tx: &crate::ledger::Tx, work: &W, row: &TaskRow) -> Result<Admission, LedgerError> {
+    for name in [format!("stage/{}", W::STAGE), format!("account/{}", row.account)] {
+        if let Some(pause) = tx.paused(&name).await? {
+            // Without an end it is due now, and the release passes it over until somebody resumes.
+            let until = pause.until.unwrap_or(tx.now());
+            return Ok(Admission::Closed { until, reason: Reason::new("paused", pause.reason) });
+        }
+    }
+    work.admit(tx, row).await
+}
+
+/// Gives back an entry's task that was read and not leased (rule 11).
+pub async fn give_back(engine: &Engine, id: TaskId) -> Result<(), LedgerError> {
+    let tx = engine.ledger.begin().await?;
+    if let Some(row) = tx.task(id).await?
+        && let Ok(waiting) = row.task.doubt(tx.now())
+    {
+        tx.put_task(&row.task, &waiting).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+/// Hands back a task that runs (rule 11), uncounted.
+pub async fn hand_back(engine: &Engine, row: &TaskRow) -> Result<(), LedgerError> {
+    let Some(token) = row.task.token else { return Ok(()) };
+    let tx = engine.ledger.begin().await?;
+    let Some(now) = tx.task(row.task.id).await? else { return Ok(()) };
+    let Ok(waiting) = now.task.hand_back(token, tx.now()) else { return Ok(()) };
+    tx.put_task(&now.task, &waiting).await?;
+    tx.note(row.task.video, Some(row.task.stage), "handed back", json!({})).await?;
+    settle::note_wait(&tx, &waiting).await?;
+    tx.commit().await
+}
+
+/// Renews a lease; tells how far the work is, if that has changed. False: the lease is gone.
+pub async fn renew(engine: &Engine, row: &TaskRow, progress: Option<u8>) -> Result<bool, LedgerError> {
+    let Some(token) = row.task.token else { return Ok(false) };
+    let tx = engine.ledger.begin().await?;
+    let Some(now) = tx.task(row.task.id).await? else { return Ok(false) };
+    let Ok(renewed) = now.task.renew(token, engine.config.lease, tx.now()) else { return Ok(false) };
+    tx.put_task(&now.task, &renewed).await?;
+    if let Some(progress) = progress {
+        tx.raise_progress(row.task.video, i64::from(progress)).await?;
+    }
+    tx.commit().await?;
+    Ok(true)
+}
+
+pub(super) fn lease_third(engine: &Engine) -> std::time::Duration {
+    engine.config.lease / 3
+}
+
+pub(super) fn alive_since(engine: &Engine, now: i64) -> i64 {
+    now - millis(engine.times.alive.max(engine.config.lease))
+}

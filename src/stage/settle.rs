@@ -1,0 +1,157 @@
+//! Settling: one transaction (this task's outcome, the video's status, the next task, a line of history), then the append
+//! to the next stream, then XACK.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Engine, Work, lease};
+use crate::event::Stage;
+use crate::ledger::{LedgerError, Status, TaskRow, Tx, VideoPatch};
+use crate::outcome::{Outcome, Reason, backoff};
+use crate::task::{State, Task};
+
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// Pauses while the database does not answer. The lease may run out meanwhile; then somebody else settles.
+const PATIENCE: [u64; 6] = [100, 300, 1_000, 3_000, 10_000, 30_000];
+
+/// True when the ledger knows what became of the task, so that its entry can be acknowledged.
+pub async fn settle<W: Work>(
+    engine: &Engine,
+    work: &W,
+    row: &TaskRow,
+    outcome: Outcome,
+    made: Option<W::Made>,
+) -> bool {
+    for pause in PATIENCE.into_iter().map(Duration::from_millis) {
+        match once(engine, work, row, &outcome, made.clone()).await {
+            Ok(()) => return true,
+            Err(Failed::Gone) => {
+                tracing::warn!("the lease is gone; somebody else settles this task");
+                return true;
+            }
+            Err(Failed::Ledger(error)) => tracing::warn!(%error, "the outcome could not be written; tried again"),
+        }
+        tokio::time::sleep(pause).await;
+    }
+    tracing::error!("the outcome could not be written; the task is taken over when its lease is over");
+    false
+}
+
+enum Failed {
+    Gone,
+    Ledger(LedgerError),
+}
+
+impl From<LedgerError> for Failed {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+async fn once<W: Work>(
+    engine: &Engine,
+    work: &W,
+    row: &TaskRow,
+    outcome: &Outcome,
+    made: Option<W::Made>,
+) -> Result<(), Failed> {
+    let token = row.task.token.ok_or(Failed::Gone)?;
+    let tx = engine.ledger.begin().await?;
+    let current = tx.task(row.task.id).await?.ok_or(Failed::Gone)?;
+    if current.task.token != Some(token) {
+        return Err(Failed::Gone);
+    }
+    let outcome = match outcome {
+        Outcome::Retry(reason) if current.task.attempts + 1 >= engine.config.attempts => {
+            let text = format!("{} (after {} attempts)", reason.text, current.task.attempts + 1);
+            work.last(&tx, &current, Reason::new(reason.code.clone(), text)).await?
+        }
+        other => other.clone(),
+    };
+    let pause = backoff(engine.config.backoff, LONGEST_PAUSE, current.task.attempts + 1, rand::random());
+    let settled =
+        current.task.settle(token, &outcome, engine.config.attempts, pause, tx.now()).map_err(|_| Failed::Gone)?;
+    tx.put_task(&current.task, &settled).await?;
+    note_end(&tx, &current, &outcome).await?;
+    if settled.state == State::Waiting {
+        note_wait(&tx, &settled).await?;
+    }
+    let released = work.settle(&tx, &current, &outcome, made).await?;
+    tx.commit().await?;
+    match &outcome {
+        Outcome::Done => tracing::info!("done"),
+        Outcome::Retry(reason) => tracing::warn!(reason.code, reason.text, pause = ?pause, "failed; tried again"),
+        Outcome::Parked { until, reason } => tracing::info!(reason.code, reason.text, until, "parked"),
+        Outcome::Dead(reason) => tracing::warn!(reason.code, reason.text, "failed for good"),
+        Outcome::NeedsReview(reason) => tracing::warn!(reason.code, reason.text, "needs a person"),
+    }
+    engine.dispatch.append(&released).await;
+    Ok(())
+}
+
+/// A bug of ours counts as a fault of the video, so that it is tried again and then seen.
+pub async fn panicked<W: Work>(engine: &Engine, work: &W, row: &TaskRow, panic: &str) -> bool {
+    tracing::error!(panic, "the stage panicked");
+    let reason = Reason::new("internal", "SubiteYa itself failed on this video; its log says where");
+    settle(engine, work, row, Outcome::Retry(reason), None).await
+}
+
+/// True when the task was handed back or is no longer ours.
+pub async fn hand_back(engine: &Engine, row: &TaskRow) -> bool {
+    match lease::hand_back(engine, row).await {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(%error, "the task could not be handed back; it is taken over when its lease is over");
+            false
+        }
+    }
+}
+
+pub async fn acknowledge(engine: &Engine, stage: Stage, entry: Option<String>) {
+    let (Some(streams), Some(entry)) = (engine.dispatch.streams(), entry) else { return };
+    if let Err(error) = streams.acknowledge(stage, vec![entry]).await {
+        tracing::warn!(%error, "an entry could not be acknowledged; the sweep does it");
+    }
+}
+
+/// The line of history that an outcome leaves.
+pub(super) async fn note_end(tx: &Tx, row: &TaskRow, outcome: &Outcome) -> Result<(), LedgerError> {
+    let (event, detail) = match outcome {
+        Outcome::Done => ("done", json!({})),
+        Outcome::Retry(reason) => {
+            ("retry", json!({ "code": reason.code, "text": reason.text, "attempt": row.task.attempts + 1 }))
+        }
+        Outcome::Parked { until, reason } => {
+            ("parked", json!({ "code": reason.code, "text": reason.text, "until": until }))
+        }
+        Outcome::Dead(reason) => ("failed", json!({ "code": reason.code, "text": reason.text })),
+        Outcome::NeedsReview(reason) => ("needs review", json!({ "code": reason.code, "text": reason.text })),
+    };
+    tx.note(row.task.video, Some(row.task.stage), event, detail).await
+}
+
+/// The video's status while its task runs.
+pub(super) async fn note_start(tx: &Tx, task: &Task) -> Result<(), LedgerError> {
+    let status = match task.stage {
+        Stage::Edit => Status::Editing,
+        Stage::Publish => Status::Publishing,
+        Stage::Confirm => return Ok(()),
+    };
+    // Only a new stage starts its bar anew: an attempt that follows another one never goes back.
+    let edited =
+        tx.video(task.video).await?.is_some_and(|video| video.status == Status::Edited && video.progress == 100);
+    let progress = (task.stage == Stage::Publish && edited).then_some(0);
+    tx.patch_video(task.video, VideoPatch { status: Some(status), progress, ..VideoPatch::default() }).await
+}
+
+/// The video's status while its task waits.
+pub(super) async fn note_wait(tx: &Tx, task: &Task) -> Result<(), LedgerError> {
+    let status = match task.stage {
+        Stage::Edit => Status::EditingQueued,
+        Stage::Publish => Status::Edited,
+        Stage::Confirm => Status::Processing,
+    };
+    tx.patch_video(task.video, VideoPatch { status: Some(status), ..VideoPatch::default() }).await
+}

@@ -1,0 +1,316 @@
+//! How work reaches a worker, whatever is lost, doubled, killed or wiped on the way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use subiteya::event::Stage;
+use subiteya::ledger::Status;
+use subiteya::outcome::{Outcome, Reason};
+
+use crate::support::eventually;
+use crate::support::stage::{Pipeline, Script};
+
+const SOON: Duration = Duration::from_secs(10);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_is_run_once_and_its_entry_acknowledged() {
+    let pipeline = Pipeline::start().await;
+    let script = Arc::new(Script::default());
+    let process = pipeline.process(&script).await;
+    let videos = [pipeline.upload().await, pipeline.upload().await, pipeline.upload().await];
+    pipeline.all_end(&videos, SOON).await;
+    pipeline.nothing_pending().await;
+    assert_eq!(script.runs(), 3);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_appended_before_the_first_worker_came_is_work_too() {
+    let pipeline = Pipeline::start().await;
+    let video = pipeline.upload().await;
+    let script = Arc::new(Script::default());
+    let process = pipeline.process(&script).await;
+    pipeline.all_end(&[video], SOON).await;
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_was_never_appended_is_released_anew() {
+    let pipeline = Pipeline::start().await;
+    let script = Arc::new(Script::default());
+    let process = pipeline.process(&script).await;
+    let (lost, _) = pipeline.commit_upload().await;
+    pipeline.all_end(&[lost], SOON).await;
+    assert_eq!(script.runs(), 1);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_was_lost_under_traffic_is_overtaken_and_released_anew() {
+    let pipeline = Pipeline::start().await;
+    let script = Arc::new(Script::closed());
+    let process = pipeline.process(&script).await;
+    // Both slots stay busy with one video each, so the reader never stands idle with nothing to read.
+    let (lost, _) = pipeline.commit_upload().await;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    let mut others = Vec::new();
+    while !pipeline.status(lost).await.ended() {
+        assert!(tokio::time::Instant::now() < deadline, "the lost one waits for ever");
+        others.push(pipeline.upload().await);
+        script.gate.add_permits(1);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    script.gate.add_permits(1000);
+    pipeline.all_end(&others, SOON).await;
+    assert_eq!(script.runs(), others.len() + 1, "each one once");
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doubled_entry_is_run_once() {
+    let pipeline = Pipeline::start().await;
+    let (video, released) = pipeline.commit_upload().await;
+    pipeline.dispatch.append(&released).await;
+    pipeline.dispatch.append(&released).await;
+    let script = Arc::new(Script::default());
+    let process = pipeline.process(&script).await;
+    pipeline.all_end(&[video], SOON).await;
+    pipeline.nothing_pending().await;
+    assert_eq!(script.runs(), 1);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wiped_redis_costs_time_and_no_video() {
+    let pipeline = Pipeline::start().await;
+    let script = Arc::new(Script::closed());
+    let process = pipeline.process(&script).await;
+    let mut videos = Vec::new();
+    for _ in 0..20 {
+        videos.push(pipeline.upload().await);
+    }
+    eventually("two of them run", SOON, || async { script.runs() == 2 }).await;
+    pipeline.redis.command(&["FLUSHALL"]).await;
+    script.gate.add_permits(1000);
+    pipeline.all_end(&videos, SOON).await;
+    assert_eq!(script.runs(), 20);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_wiped_while_the_reader_waits_is_noticed() {
+    let pipeline = Pipeline::start().await;
+    let script = Arc::new(Script::default());
+    let process = pipeline.process(&script).await;
+    let first = pipeline.upload().await;
+    pipeline.all_end(&[first], SOON).await;
+    for _ in 0..3 {
+        pipeline.redis.command(&["FLUSHALL"]).await;
+        let video = pipeline.upload().await;
+        pipeline.all_end(&[video], SOON).await;
+    }
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_restarts_empty_is_filled_again() {
+    let mut pipeline = Pipeline::start().await;
+    let script = Arc::new(Script::closed());
+    let process = pipeline.process(&script).await;
+    let mut videos = vec![pipeline.upload().await, pipeline.upload().await, pipeline.upload().await];
+    eventually("two of them run", SOON, || async { script.runs() == 2 }).await;
+    pipeline.redis.kill().await;
+    let (while_away, released) = pipeline.commit_upload().await;
+    pipeline.dispatch.append(&released).await;
+    videos.push(while_away);
+    script.gate.add_permits(1000);
+    pipeline.redis.restart().await;
+    pipeline.all_end(&videos, Duration::from_secs(20)).await;
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_workers_work_is_taken_over_when_its_lease_is_over() {
+    let pipeline = Pipeline::start().await;
+    let dying = Arc::new(Script::closed());
+    let first = pipeline.process(&dying).await;
+    let video = pipeline.upload().await;
+    eventually("it runs", SOON, || async { dying.runs() == 1 }).await;
+    first.kill();
+    let script = Arc::new(Script::default());
+    let second = pipeline.process(&script).await;
+    pipeline.all_end(&[video], SOON).await;
+    assert_eq!(script.runs(), 1);
+    pipeline.nothing_pending().await;
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_of_four_leases_is_run_once_by_two_workers() {
+    let pipeline = Pipeline::start().await;
+    let script = Arc::new(Script::closed());
+    let (one, two) = (pipeline.process(&script).await, pipeline.process(&script).await);
+    let video = pipeline.upload().await;
+    eventually("it runs", SOON, || async { script.runs() == 1 }).await;
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    assert_eq!(script.runs(), 1);
+    script.gate.add_permits(1);
+    pipeline.all_end(&[video], SOON).await;
+    assert_eq!(script.runs(), 1);
+    one.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_kills_its_workers_is_poison_and_the_next_worker_lives() {
+    let pipeline = Pipeline::start().await;
+    let video = pipeline.upload().await;
+    for _ in 0..3 {
+        let script = Arc::new(Script::closed());
+        let process = pipeline.process(&script).await;
+        eventually("it runs", SOON, || async { script.runs() == 1 }).await;
+        process.kill();
+    }
+    let script = Arc::new(Script::default());
+    let process = pipeline.process(&script).await;
+    pipeline.all_end(&[video], SOON).await;
+    assert_eq!(pipeline.status(video).await, Status::Failed);
+    assert_eq!(script.runs(), 0);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_hands_work_back_uncounted_and_at_once() {
+    let pipeline = Pipeline::start().await;
+    let video = pipeline.upload().await;
+    for _ in 0..5 {
+        let script = Arc::new(Script::closed());
+        let process = pipeline.process(&script).await;
+        let started = tokio::time::Instant::now();
+        eventually("it runs", SOON, || async { script.runs() == 1 }).await;
+        assert!(started.elapsed() < Duration::from_millis(1900), "no lease was waited for");
+        process.stop().await;
+    }
+    let task = pipeline.ledger.task_of(video, Stage::Edit).await.expect("read").expect("task").task;
+    assert_eq!((task.attempts, task.takeovers), (0, 0));
+    assert_eq!(pipeline.redis.pending("video.uploaded", "edit").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blocked_reader_stops_at_once_and_leaves_no_consumer() {
+    let pipeline = Pipeline::start().await;
+    let script = Arc::new(Script::default());
+    for _ in 0..10 {
+        let process = pipeline.process(&script).await;
+        let video = pipeline.upload().await;
+        pipeline.all_end(&[video], SOON).await;
+        let asked = tokio::time::Instant::now();
+        process.stop().await;
+        assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    }
+    let consumers = pipeline.streams.consumers(Stage::Edit).await.expect("a group");
+    assert!(consumers.is_empty(), "{consumers:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_is_tried_again_until_its_attempts_are_used_up() {
+    let pipeline = Pipeline::start().await;
+    let fault = |_| Outcome::Retry(Reason::new("test", "it does not work"));
+    let script = Arc::new(Script { outcome: Box::new(fault), ..Script::default() });
+    let process = pipeline.process(&script).await;
+    let video = pipeline.upload().await;
+    pipeline.all_end(&[video], SOON).await;
+    assert_eq!(script.runs(), 2);
+    assert_eq!(pipeline.status(video).await, Status::Failed);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_entry_that_is_none_of_ours_stops_nothing() {
+    let pipeline = Pipeline::start().await;
+    let bad = ["XADD", "video.uploaded", "*", "task", "nonsense"];
+    pipeline.redis.command(&bad).await;
+    let videos = [pipeline.upload().await, pipeline.upload().await];
+    let script = Arc::new(Script::default());
+    let process = pipeline.process(&script).await;
+    pipeline.all_end(&videos, SOON).await;
+    pipeline.nothing_pending().await;
+    let dead = pipeline.ledger.dead_entries(10).await.expect("read");
+    assert_eq!(dead.len(), 1);
+    assert!(dead[0].reason.contains("task"), "{}", dead[0].reason);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pending_entries_whose_content_is_gone_are_acknowledged_and_their_videos_end_well() {
+    let pipeline = Pipeline::start().await;
+    let dying = Arc::new(Script::closed());
+    let first = pipeline.process(&dying).await;
+    let videos = [pipeline.upload().await, pipeline.upload().await, pipeline.upload().await];
+    eventually("two run", SOON, || async { dying.runs() == 2 }).await;
+    first.kill();
+    pipeline.redis.command(&["XTRIM", "video.uploaded", "MAXLEN", "0"]).await;
+    let script = Arc::new(Script::default());
+    let process = pipeline.process(&script).await;
+    pipeline.all_end(&videos, Duration::from_secs(15)).await;
+    pipeline.nothing_pending().await;
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_run_at_once_than_there_are_slots() {
+    let pipeline = Pipeline::start().await;
+    let script = Arc::new(Script::default());
+    let process = pipeline.process(&script).await;
+    let mut videos = Vec::new();
+    for _ in 0..50 {
+        videos.push(pipeline.upload().await);
+    }
+    pipeline.all_end(&videos, SOON).await;
+    assert!(script.most_at_once.load(std::sync::atomic::Ordering::SeqCst) <= 2);
+    assert_eq!(script.runs(), 50);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_worker_costs_one_blocking_read_and_nothing_else() {
+    let pipeline = Pipeline::start().await;
+    let script = Arc::new(Script::default());
+    let process = pipeline.process(&script).await;
+    let video = pipeline.upload().await;
+    pipeline.all_end(&[video], SOON).await;
+    pipeline.nothing_pending().await;
+    // The sweep that follows the last entry has been made when nothing is out any more.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    pipeline.redis.reset_calls().await;
+    process.streams.meter().take();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let calls = pipeline.redis.calls().await;
+    let ours: Vec<_> =
+        calls.iter().filter(|(name, _)| !name.starts_with("info") && !name.starts_with("config")).collect();
+    assert!(ours.is_empty(), "while idle: {ours:?}");
+    assert!(process.streams.meter().take().is_empty());
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_video_on_an_idle_system_costs_one_append_one_read_and_one_acknowledgement() {
+    let pipeline = Pipeline::start().await;
+    let script = Arc::new(Script::default());
+    let process = pipeline.process(&script).await;
+    let first = pipeline.upload().await;
+    pipeline.all_end(&[first], SOON).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    pipeline.redis.reset_calls().await;
+    for _ in 0..5 {
+        let video = pipeline.upload().await;
+        pipeline.all_end(&[video], SOON).await;
+        pipeline.nothing_pending().await;
+    }
+    let calls = pipeline.redis.calls().await;
+    let of = |name: &str| calls.get(name).copied().unwrap_or(0);
+    assert_eq!((of("xadd"), of("xack")), (5, 5), "{calls:?}");
+    // A blocked read is counted when it blocks and when it is served, by Redis 7.0.
+    assert!((5..=10).contains(&of("xreadgroup")), "{calls:?}");
+    process.stop().await;
+}

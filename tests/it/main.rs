@@ -1,0 +1,13 @@
+//! One binary for all tests that need real servers. Each test starts its own, on files and ports of its own.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+mod cli;
+mod config;
+mod delivery;
+mod embedded;
+mod publish_model;
+mod publish_protocol;
+mod sandbox;
+mod support;
+mod tiktok;

@@ -1,0 +1,21 @@
+//! What the tests stand on: a Redis and a ledger of their own, and a way to wait for a condition.
+
+pub(crate) mod redis;
+pub(crate) mod stage;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Waits until the condition holds; panics with `what` when it takes too long.
+pub(crate) async fn eventually<F, Fut>(what: &str, within: Duration, mut condition: F)
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = bool>,
+{
+    let deadline = Instant::now() + within;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "{what}: not within {within:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

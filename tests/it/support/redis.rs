@@ -1,0 +1,106 @@
+//! A redis-server of the test's own, on a unix socket in a temporary folder; gone with it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use subiteya::child::{Contained, Limits, Running, find};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+pub(crate) struct Redis {
+    folder: tempfile::TempDir,
+    server: Running,
+    extra: Vec<String>,
+}
+
+impl Redis {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    pub(crate) async fn start_with(extra: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let extra: Vec<String> = extra.iter().map(|&one| one.to_owned()).collect();
+        let server = launch(folder.path(), &extra).await;
+        Self { folder, server, extra }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis+unix://{}", self.socket().display())
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
+    }
+
+    pub(crate) async fn kill(&mut self) {
+        self.server.kill().await.expect("killed");
+        std::fs::remove_file(self.socket()).ok();
+    }
+
+    pub(crate) async fn restart(&mut self) {
+        self.server = launch(self.folder.path(), &self.extra).await;
+    }
+
+    /// Sends one command and gives the raw reply.
+    pub(crate) async fn command(&self, words: &[&str]) -> String {
+        raw(&self.socket(), words).await.expect("Redis answers")
+    }
+
+    /// Calls by command, as the server counts them.
+    pub(crate) async fn calls(&self) -> BTreeMap<String, u64> {
+        let text = self.command(&["INFO", "commandstats"]).await;
+        text.lines()
+            .filter_map(|line| {
+                let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+                Some((name.to_owned(), rest.split(',').next()?.parse().ok()?))
+            })
+            .collect()
+    }
+
+    pub(crate) async fn reset_calls(&self) {
+        self.command(&["CONFIG", "RESETSTAT"]).await;
+    }
+
+    /// The number of pending entries of a stream's group.
+    pub(crate) async fn pending(&self, stream: &str, group: &str) -> u64 {
+        let reply = self.command(&["XPENDING", stream, group]).await;
+        reply.lines().nth(1).and_then(|line| line.strip_prefix(':')?.parse().ok()).unwrap_or(0)
+    }
+}
+
+async fn launch(folder: &Path, extra: &[String]) -> Running {
+    let program = find(&["redis-server", "valkey-server"]).expect("redis-server or valkey-server is installed");
+    let server = Contained::new(&program, folder, Limits::default())
+        .args(["--port", "0", "--unixsocket", "redis.sock", "--save", "", "--appendonly", "no", "--dir", "."])
+        .args(extra.to_vec())
+        .start()
+        .expect("redis-server starts");
+    let socket = folder.join("redis.sock");
+    super::eventually("redis-server answers", std::time::Duration::from_secs(10), || async {
+        raw(&socket, &["PING"]).await.is_some_and(|reply| reply.starts_with("+PONG"))
+    })
+    .await;
+    server
+}
+
+async fn raw(socket: &Path, words: &[&str]) -> Option<String> {
+    let mut stream = UnixStream::connect(socket).await.ok()?;
+    let mut request = format!("*{}\r\n", words.len());
+    for word in words {
+        request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+    }
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut reply = Vec::new();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        // One reply a connection: what has come when nothing more does is all of it.
+        let pause = std::time::Duration::from_millis(if reply.is_empty() { 2_000 } else { 30 });
+        match tokio::time::timeout(pause, stream.read(&mut buffer)).await {
+            Ok(Ok(0)) | Err(_) => break,
+            Ok(Ok(read)) => reply.extend_from_slice(&buffer[..read]),
+            Ok(Err(_)) => return None,
+        }
+    }
+    Some(String::from_utf8_lossy(&reply).into_owned())
+}

@@ -1,0 +1,305 @@
+//! A pipeline without its expensive parts: a real ledger, a real Redis, and stages whose work is a script.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::json;
+use subiteya::config::StageConfig;
+use subiteya::event::{Stage, TraceId, VideoId};
+use subiteya::ledger::{Ledger, LedgerError, Priority, Released, Status, TaskRow, Tx, Video, VideoPatch};
+use subiteya::outcome::{Outcome, Reason};
+use subiteya::relay::{self, Dispatch};
+use subiteya::stage::{Admission, Engine, Lease, Run, Stop, Times, Work, streamed};
+use subiteya::stream::{Meter, Options, Streams};
+use subiteya::task::Task;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use super::redis::Redis;
+
+/// The edit stage with a script for its work.
+pub(crate) struct Script {
+    pub(crate) runs: AtomicUsize,
+    pub(crate) done: Mutex<Vec<VideoId>>,
+    pub(crate) at_once: AtomicUsize,
+    pub(crate) most_at_once: AtomicUsize,
+    /// How a run ends; by default at once and well.
+    pub(crate) outcome: Box<dyn Fn(usize) -> Outcome + Send + Sync>,
+    /// A run waits for a permit here, or for its lease to be over.
+    pub(crate) gate: Semaphore,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            runs: AtomicUsize::new(0),
+            done: Mutex::default(),
+            at_once: AtomicUsize::new(0),
+            most_at_once: AtomicUsize::new(0),
+            outcome: Box::new(|_| Outcome::Done),
+            gate: Semaphore::new(1_000_000),
+        }
+    }
+}
+
+impl Script {
+    pub(crate) fn closed() -> Self {
+        Self { gate: Semaphore::new(0), ..Self::default() }
+    }
+
+    pub(crate) fn runs(&self) -> usize {
+        self.runs.load(Ordering::SeqCst)
+    }
+}
+
+impl Work for Script {
+    type Made = ();
+    const STAGE: Stage = Stage::Edit;
+
+    async fn look(&self, _: &Ledger) -> Result<Admission, LedgerError> {
+        Ok(Admission::Open)
+    }
+
+    async fn admit(&self, _: &Tx, _: &TaskRow) -> Result<Admission, LedgerError> {
+        Ok(Admission::Open)
+    }
+
+    async fn run(&self, lease: &Lease) -> Run<()> {
+        let run = self.runs.fetch_add(1, Ordering::SeqCst);
+        let now = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_at_once.fetch_max(now, Ordering::SeqCst);
+        let passed = tokio::select! {
+            permit = self.gate.acquire() => { permit.expect("open").forget(); true }
+            () = lease.over.cancelled() => false,
+        };
+        self.at_once.fetch_sub(1, Ordering::SeqCst);
+        if passed { Run::Ended((self.outcome)(run), Some(())) } else { Run::Interrupted }
+    }
+
+    async fn settle(
+        &self,
+        tx: &Tx,
+        task: &TaskRow,
+        outcome: &Outcome,
+        _: Option<()>,
+    ) -> Result<Vec<Released>, LedgerError> {
+        let status = match outcome {
+            Outcome::Done => {
+                self.done.lock().expect("lock").push(task.task.video);
+                Status::Posted
+            }
+            Outcome::Dead(_) => Status::Failed,
+            Outcome::NeedsReview(_) => Status::NeedsReview,
+            Outcome::Retry(_) | Outcome::Parked { .. } => return Ok(Vec::new()),
+        };
+        tx.patch_video(task.task.video, VideoPatch { status: Some(status), ..VideoPatch::default() }).await?;
+        Ok(Vec::new())
+    }
+
+    async fn last(&self, _: &Tx, _: &TaskRow, reason: Reason) -> Result<Outcome, LedgerError> {
+        Ok(Outcome::Dead(reason))
+    }
+}
+
+pub(crate) fn config() -> StageConfig {
+    StageConfig {
+        concurrency: 2,
+        limit: None,
+        limit_per_account: None,
+        attempts: 2,
+        backoff: Duration::from_millis(100),
+        lease: Duration::from_secs(2),
+        stalled_check: Duration::from_secs(2),
+        retain: Duration::from_secs(3600),
+    }
+}
+
+/// Short, so that tests need not wait long; in the same proportions as in production.
+pub(crate) fn times() -> Times {
+    Times {
+        tick: Duration::from_millis(100),
+        heartbeat: Duration::from_millis(300),
+        alive: Duration::from_secs(2),
+        doubt: Duration::from_secs(1),
+        deaf: Duration::from_secs(2),
+    }
+}
+
+pub(crate) struct Pipeline {
+    pub(crate) redis: Redis,
+    pub(crate) ledger: Ledger,
+    pub(crate) streams: Streams,
+    pub(crate) dispatch: Dispatch,
+    folder: tempfile::TempDir,
+}
+
+/// A worker and a relay on a runtime of their own, as one process of a fleet would have.
+pub(crate) struct Process {
+    pub(crate) stop: Stop,
+    pub(crate) streams: Streams,
+    tasks: Vec<JoinHandle<()>>,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Process {
+    pub(crate) async fn stop(mut self) {
+        self.stop.reading.cancel();
+        self.stop.working.cancel();
+        for task in std::mem::take(&mut self.tasks) {
+            task.await.expect("ends well");
+        }
+    }
+
+    /// As a SIGKILL would: nothing is handed back, nothing acknowledged, nothing renewed.
+    pub(crate) fn kill(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Pipeline {
+    pub(crate) async fn start() -> Self {
+        Self::on(Redis::start().await).await
+    }
+
+    pub(crate) async fn on(redis: Redis) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let ledger = Ledger::open(&database(folder.path())).await.expect("a ledger");
+        let streams = connect(&redis.url()).await;
+        let dispatch = Dispatch::new(Some(streams.clone()), stages());
+        Self { redis, ledger, streams, dispatch, folder }
+    }
+
+    pub(crate) async fn upload(&self) -> VideoId {
+        let (video, released) = self.commit_upload().await;
+        self.dispatch.append(&released).await;
+        video
+    }
+
+    /// Commits an upload and does not append it: a crash between the two.
+    pub(crate) async fn commit_upload(&self) -> (VideoId, Vec<Released>) {
+        let tx = self.ledger.begin().await.expect("begin");
+        let video = video(tx.now());
+        tx.insert_video(&video).await.expect("video");
+        let task = Task::new(video.id, Stage::Edit, tx.now());
+        tx.insert_task(&TaskRow { task, account: video.account.clone(), creator: "creator".into(), priority: 1 })
+            .await
+            .expect("task");
+        let released = self.dispatch.release(&tx, Stage::Edit).await.expect("release");
+        tx.commit().await.expect("commit");
+        (video.id, released)
+    }
+
+    pub(crate) async fn process(&self, work: &Arc<Script>) -> Process {
+        self.process_on(&self.redis.url(), work).await
+    }
+
+    pub(crate) async fn process_on(&self, url: &str, work: &Arc<Script>) -> Process {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        let (url, ledger, work) = (url.to_owned(), self.database(), work.clone());
+        let stop = Stop::default();
+        let its_stop = stop.clone();
+        let started = runtime.spawn(async move {
+            let streams = connect(&url).await;
+            let engine = Engine {
+                ledger: Ledger::open(&ledger).await.expect("a ledger"),
+                dispatch: Dispatch::new(Some(streams.clone()), stages()),
+                config: config(),
+                times: times(),
+                stop: its_stop,
+            };
+            let reading = streamed::Reading { block: Duration::from_secs(60) };
+            let tasks = vec![
+                tokio::spawn(streamed::work(engine.clone(), work, streams.clone(), reading)),
+                tokio::spawn(relay::run(engine)),
+            ];
+            (streams, tasks)
+        });
+        let (streams, tasks) = started.await.expect("a process");
+        Process { stop, streams, tasks, runtime: Some(runtime) }
+    }
+
+    fn database(&self) -> String {
+        database(self.folder.path())
+    }
+
+    pub(crate) async fn status(&self, video: VideoId) -> Status {
+        self.ledger.video(video).await.expect("read").expect("video").status
+    }
+
+    pub(crate) async fn all_end(&self, videos: &[VideoId], within: Duration) {
+        super::eventually("every video ends", within, || async {
+            for &video in videos {
+                if !self.status(video).await.ended() {
+                    return false;
+                }
+            }
+            true
+        })
+        .await;
+    }
+
+    pub(crate) async fn nothing_pending(&self) {
+        super::eventually("nothing is pending", Duration::from_secs(10), || async {
+            self.redis.pending("video.uploaded", "edit").await == 0
+        })
+        .await;
+    }
+}
+
+fn database(folder: &std::path::Path) -> String {
+    format!("sqlite://{}", folder.join("ledger.db").display())
+}
+
+pub(crate) async fn connect(url: &str) -> Streams {
+    let options = Options {
+        command_timeout: Duration::from_millis(500),
+        longest_pause: Duration::from_millis(500),
+        ..Options::default()
+    };
+    Streams::connect(url, options, Meter::default()).await.expect("Redis answers")
+}
+
+fn stages() -> subiteya::config::StagesConfig {
+    subiteya::config::StagesConfig { edit: config(), publish: config() }
+}
+
+fn video(now: i64) -> Video {
+    Video {
+        id: VideoId::new(),
+        trace: TraceId::new(),
+        user: "ann".into(),
+        account: "conn_1".into(),
+        title: "a clip".into(),
+        options: json!({}),
+        priority: Priority::Normal,
+        publish_at: None,
+        status: Status::EditingQueued,
+        progress: 0,
+        source_key: "none".into(),
+        source_size: 0,
+        source_sha256: String::new(),
+        captions_key: None,
+        brand: None,
+        probe: json!({}),
+        edited_key: None,
+        edited_size: None,
+        edited_sha256: None,
+        thumbnail_key: None,
+        post_ids: Vec::new(),
+        post_url: None,
+        reason: None,
+        created_at: now,
+        updated_at: now,
+        ended_at: None,
+    }
+}
