@@ -10,19 +10,22 @@ pub mod outcome;
 pub mod task;
 
 pub mod ledger;
-pub mod ffmpeg;
 pub mod media;
 pub mod stream;
 
+pub mod ffmpeg;
 pub mod seal;
 pub mod tiktok;
 
+pub mod access;
 pub mod account;
+pub mod control;
 pub mod ingest;
 pub mod limit;
 pub mod relay;
 pub mod stage;
 
+pub mod http;
 pub mod sandbox;
 
 pub mod app;

@@ -1,3 +1,68 @@
-//! Accepting uploads.
+//! Accepts an upload: bytes to the object store, then video, edit task and idempotency row in one transaction, then
+//! the release.
+//!
+//! A [`Draft`] takes a form's parts in any order while they arrive: the file's bytes go to the object store as they
+//! come and are hashed on the way, everything else is small and is kept. Nothing is visible in the store before
+//! [`Draft::accept`], which runs as a task of its own, so that a client who vanishes after its last byte can't stop it
+//! half way: it ends with a video and its objects, or with neither. A draft that is dropped leaves nothing.
 
-pub mod options;
+mod accept;
+mod check;
+mod draft;
+mod form;
+mod options;
+mod refusal;
+
+pub use accept::Accepted;
+pub use check::{Checks, Frame};
+pub use draft::{Draft, FIELDS, FILE_FIELDS, MAX_CAPTIONS, MAX_FIELD};
+pub use options::{PostOptions, Privacy};
+pub use refusal::Refusal;
+
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+use crate::ledger::{Ledger, Role};
+use crate::media::Media;
+use crate::relay::Dispatch;
+
+/// Who uploads.
+#[derive(Debug, Clone)]
+pub struct Uploader {
+    pub user: String,
+    pub role: Role,
+}
+
+/// What accepting needs; cheap to clone.
+#[derive(Clone)]
+pub struct Ingest {
+    ledger: Ledger,
+    media: Media,
+    dispatch: Dispatch,
+    checks: Arc<dyn Checks>,
+    max_upload: u64,
+    /// Acceptances under way: a shutdown waits for them.
+    accepting: TaskTracker,
+}
+
+impl Ingest {
+    /// `max_upload` is the largest file, in bytes.
+    pub fn new(ledger: Ledger, media: Media, dispatch: Dispatch, checks: Arc<dyn Checks>, max_upload: u64) -> Self {
+        Self { ledger, media, dispatch, checks, max_upload, accepting: TaskTracker::new() }
+    }
+
+    pub fn max_upload(&self) -> u64 {
+        self.max_upload
+    }
+
+    pub fn draft(&self, uploader: Uploader) -> Draft {
+        Draft::new(self.clone(), uploader)
+    }
+
+    /// Waits for the acceptances that are under way; no new one may be begun meanwhile.
+    pub async fn settled(&self) {
+        self.accepting.close();
+        self.accepting.wait().await;
+    }
+}

@@ -56,6 +56,18 @@ impl Session {
         self.all(&sql, [video.to_string().into()]).await?.iter().map(read).collect()
     }
 
+    /// The tasks of these videos that have not ended.
+    pub async fn open_tasks(&self, videos: &[VideoId]) -> Result<Vec<TaskRow>> {
+        if videos.is_empty() {
+            return Ok(Vec::new());
+        }
+        let places = (1..=videos.len()).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ");
+        let sql = format!(
+            "select {COLUMNS} from tasks where state in ('waiting', 'queued', 'running') and video_id in ({places})"
+        );
+        self.all(&sql, videos.iter().map(|video| video.to_string().into())).await?.iter().map(read).collect()
+    }
+
     /// Tasks that run, longest first.
     pub async fn running(&self, stage: Stage, most: i64) -> Result<Vec<TaskRow>> {
         let sql =

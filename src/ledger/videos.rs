@@ -297,12 +297,22 @@ impl Tx {
         Ok(())
     }
 
-    pub async fn remember_request(&self, user: &str, key: &str, fingerprint: &str, video: VideoId) -> Result<()> {
+    /// Keeps what an `Idempotency-Key` stands for from now on. False: a request since then has it already, also one
+    /// that another transaction has only just committed.
+    pub async fn remember_request(
+        &self,
+        user: &str,
+        key: &str,
+        fingerprint: &str,
+        video: VideoId,
+        since: i64,
+    ) -> Result<bool> {
         let sql = "insert into idempotency (user_id, idempotency_key, fingerprint, video_id, created_at) values ($1, $2, $3, $4, $5)
                    on conflict (user_id, idempotency_key) do update set fingerprint = excluded.fingerprint,
-                   video_id = excluded.video_id, created_at = excluded.created_at";
-        let values = [user.into(), key.into(), fingerprint.into(), video.to_string().into(), self.now.into()];
-        self.run_one(sql, values).await
+                   video_id = excluded.video_id, created_at = excluded.created_at where idempotency.created_at < $6";
+        let values =
+            [user.into(), key.into(), fingerprint.into(), video.to_string().into(), self.now.into(), since.into()];
+        Ok(self.run(sql, values).await? == 1)
     }
 }
 

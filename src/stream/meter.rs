@@ -43,6 +43,11 @@ impl Meter {
         *self.lock().entry(purpose).or_default() += commands;
     }
 
+    /// What was counted and not taken yet.
+    pub fn peek(&self) -> BTreeMap<Purpose, u64> {
+        self.lock().clone()
+    }
+
     /// What was counted since the last call.
     pub fn take(&self) -> BTreeMap<Purpose, u64> {
         std::mem::take(&mut *self.lock())

@@ -19,7 +19,8 @@ pub fn fits(post: &PostInfo, length: Duration, creator: &CreatorInfo) -> Result<
         let text = "a paid partnership can't be posted as SELF_ONLY; choose another privacy level".to_owned();
         return refused("privacy_level_option_mismatch", text);
     }
-    if !creator.privacy_level_options.contains(&post.privacy_level) {
+    // Options that are not named are for init to refuse.
+    if !creator.privacy_level_options.is_empty() && !creator.privacy_level_options.contains(&post.privacy_level) {
         let offered = creator.privacy_level_options.join(", ");
         let text = format!("the account does not allow {}; choose one of: {offered}", post.privacy_level);
         return refused("privacy_level_option_mismatch", text);

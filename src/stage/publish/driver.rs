@@ -24,6 +24,7 @@ use crate::outcome::Reason;
 use crate::relay::Dispatch;
 use crate::stage::Lease;
 use crate::tiktok::client::{Chunk, Client};
+use crate::tiktok::fit;
 use crate::tiktok::refusal::{Class, Key, Refusal};
 use crate::tiktok::wire::{CreatorInfo, PostInfo};
 
@@ -179,7 +180,8 @@ impl<'a> Drive<'a> {
             Ok(answered) => answered.value,
             Err(refusal) => return Ok(Event::CreatorRefuses(refusal)),
         };
-        if let Err(refusal) = post::fits(&self.video, &creator) {
+        let post = post::info(&self.video, &creator);
+        if let Err(refusal) = fit::fits(&post, post::length(&self.video), &creator) {
             return Ok(Event::CreatorRefuses(refusal));
         }
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());

@@ -1,0 +1,125 @@
+//! `/api/accounts/{id}/brand`: what an account's videos are given.
+//!
+//! The watermark's image is uploaded bytes, kept by content, and apart from the brand: a brand only says where and how
+//! it stands. In answers `watermark.image` says whether there is one; in a PUT it may be left out or be that boolean.
+
+use axum::body::Body as RawBody;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, put};
+use axum::{Json, Router};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::accounts::owned;
+use super::extract::{Body, Name};
+use super::{Access, AppState, Caller, Problem};
+use crate::access::hex;
+use crate::ledger::Account;
+use crate::media;
+
+const MAX_IMAGE: usize = 5 * 1024 * 1024;
+
+pub(super) fn routes() -> Router<AppState> {
+    Router::new()
+        .route("/api/accounts/{id}/brand", get(show).put(change))
+        .route("/api/accounts/{id}/brand/watermark", put(put_image).get(show_image))
+        .layer(DefaultBodyLimit::max(MAX_IMAGE))
+}
+
+fn view(account: &Account) -> Value {
+    let mut brand = account.brand.clone();
+    if let Some(Value::Object(watermark)) = brand.get_mut("watermark") {
+        watermark.insert("image".to_owned(), json!(account.watermark_key.is_some()));
+    }
+    brand
+}
+
+/// An account's brand.
+#[utoipa::path(get, path = "/api/accounts/{id}/brand", tag = "accounts", params(("id" = String, Path)),
+    responses((status = 200, body = Object), (status = 404, body = Problem)))]
+pub(super) async fn show(
+    State(state): State<AppState>,
+    caller: Caller,
+    Name(id): Name,
+) -> Result<Json<Value>, Problem> {
+    Ok(Json(view(&owned(&state, &caller, &id).await?)))
+}
+
+/// Changes the brand of videos that are edited from now on.
+#[utoipa::path(put, path = "/api/accounts/{id}/brand", tag = "accounts", params(("id" = String, Path)),
+    request_body = Object, responses((status = 200, body = Object), (status = 422, body = Problem)))]
+pub(super) async fn change(
+    State(state): State<AppState>,
+    caller: Caller,
+    Name(id): Name,
+    Body(brand): Body<Value>,
+) -> Result<Json<Value>, Problem> {
+    caller.may(Access::Change)?;
+    owned(&state, &caller, &id).await?;
+    let unfit = |reason| Problem::reason(StatusCode::UNPROCESSABLE_ENTITY, reason);
+    let brand = state.checks.brand(&without_image(brand)?).map_err(unfit)?;
+    let tx = state.ledger.begin().await?;
+    tx.put_brand(&id, &brand).await?;
+    tx.commit().await?;
+    Ok(Json(view(&owned(&state, &caller, &id).await?)))
+}
+
+/// Takes away the mention of the image, which a PUT doesn't change.
+pub(super) fn without_image(mut brand: Value) -> Result<Value, Problem> {
+    if let Some(Value::Object(watermark)) = brand.get_mut("watermark")
+        && let Some(image) = watermark.remove("image")
+        && !matches!(image, Value::Bool(_) | Value::Null)
+    {
+        let text = "watermark.image is no URL; upload its bytes with PUT …/brand/watermark and leave it out here";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "brand_invalid", text));
+    }
+    Ok(brand)
+}
+
+/// Uploads the watermark's image: PNG, JPEG or WebP, at most 5 MiB and 4096 pixels a side.
+#[utoipa::path(put, path = "/api/accounts/{id}/brand/watermark", tag = "accounts", params(("id" = String, Path)),
+    request_body(content = Vec<u8>, content_type = "image/png"),
+    responses((status = 200, body = Object), (status = 413, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn put_image(
+    State(state): State<AppState>,
+    caller: Caller,
+    Name(id): Name,
+    bytes: Bytes,
+) -> Result<Json<Value>, Problem> {
+    caller.may(Access::Change)?;
+    owned(&state, &caller, &id).await?;
+    let checked = state.checks.image(&bytes).await;
+    let frame = checked.map_err(|reason| Problem::reason(StatusCode::UNPROCESSABLE_ENTITY, reason))?;
+    let key = media::watermark_key(&hex(&Sha256::digest(&bytes)));
+    state.media.put(&key, bytes).await?;
+    let tx = state.ledger.begin().await?;
+    tx.put_watermark(&id, &key).await?;
+    tx.commit().await?;
+    Ok(Json(json!({ "image": true, "width": frame.width, "height": frame.height })))
+}
+
+/// The watermark's image.
+#[utoipa::path(get, path = "/api/accounts/{id}/brand/watermark", tag = "accounts", params(("id" = String, Path)),
+    responses((status = 200), (status = 404, body = Problem)))]
+pub(super) async fn show_image(
+    State(state): State<AppState>,
+    caller: Caller,
+    Name(id): Name,
+) -> Result<Response, Problem> {
+    caller.may(Access::Content)?;
+    let account = owned(&state, &caller, &id).await?;
+    let none = || Problem::new(StatusCode::NOT_FOUND, "no_watermark", "the account has no watermark image");
+    let key = account.watermark_key.ok_or_else(none)?;
+    let size = state.media.size(&key).await?;
+    let body = RawBody::from_stream(state.media.read(&key, 0..size).await?);
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"watermark\""),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
+        (header::CACHE_CONTROL, "private, no-cache"),
+    ];
+    Ok((headers, body).into_response())
+}

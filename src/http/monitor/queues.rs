@@ -1,0 +1,88 @@
+//! `GET /api/monitor/queue-health`: whether work is moving. From the ledger and the connection's state, no command.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::ALIVE_MS;
+use super::usage::Usage;
+use crate::event::Stage;
+use crate::http::{Access, AppState, Caller, Problem};
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::http) struct QueueHealth {
+    /// Connected.
+    redis: bool,
+    /// Redis is connected, and no stage is paused.
+    queues_active: bool,
+    usage: Share,
+    /// Processes that work, and what they can carry.
+    workers: Vec<WorkerView>,
+    stages: Vec<StageView>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Share {
+    percentage: f64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct WorkerView {
+    name: String,
+    stage: String,
+    slots: i64,
+    busy: i64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct StageView {
+    #[schema(value_type = String)]
+    stage: Stage,
+    paused: bool,
+    waiting: i64,
+    parked: i64,
+    queued: i64,
+    running: i64,
+    dead: i64,
+}
+
+/// Whether the queues are moving.
+#[utoipa::path(get, path = "/api/monitor/queue-health", tag = "monitor", responses((status = 200, body = QueueHealth)))]
+pub(in crate::http) async fn queue_health(
+    State(state): State<AppState>,
+    caller: Caller,
+) -> Result<Json<QueueHealth>, Problem> {
+    caller.may(Access::Monitor)?;
+    let now = state.ledger.now().await?;
+    let redis = state.dispatch.streams().is_some_and(crate::stream::Streams::connected);
+    let mut stages = Vec::new();
+    for stage in Stage::ALL {
+        let counts = state.ledger.stage_counts(stage, now).await?;
+        let paused = state.ledger.paused(&format!("stage/{stage}")).await?.is_some();
+        stages.push(StageView {
+            stage,
+            paused,
+            waiting: counts.waiting,
+            parked: counts.parked,
+            queued: counts.queued,
+            running: counts.running,
+            dead: counts.dead,
+        });
+    }
+    let workers = state.ledger.workers(now - ALIVE_MS).await?;
+    let worker = |worker: crate::ledger::Worker| WorkerView {
+        name: worker.name,
+        stage: worker.stage,
+        slots: worker.slots,
+        busy: worker.busy,
+    };
+    Ok(Json(QueueHealth {
+        redis,
+        queues_active: redis && stages.iter().all(|stage| !stage.paused),
+        usage: Share { percentage: Usage::now(&state).await?.percentage },
+        workers: workers.into_iter().map(worker).collect(),
+        stages,
+    }))
+}

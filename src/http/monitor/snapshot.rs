@@ -1,0 +1,124 @@
+//! The streams as pages and metrics see them: one picture, taken at most every two seconds.
+//!
+//! Where commands are metered it is made from the ledger alone; else Redis is asked, once for all who look.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Mutex;
+
+use super::ALIVE_MS;
+use crate::event::Stage;
+use crate::http::AppState;
+use crate::ledger::{LedgerError, StageCounts};
+
+const FRESH: Duration = Duration::from_secs(2);
+
+#[derive(Default)]
+pub(in crate::http) struct Snapshots {
+    last: Mutex<Option<(Instant, Arc<Vec<Snapshot>>)>>,
+}
+
+/// One stream and its group.
+#[derive(Debug, Clone)]
+pub(in crate::http) struct Snapshot {
+    pub(in crate::http) stage: Stage,
+    pub(in crate::http) counts: StageCounts,
+    /// Ours: entries that can't be read.
+    pub(in crate::http) dead_entries: i64,
+    pub(in crate::http) length: Option<u64>,
+    pub(in crate::http) entries_added: Option<u64>,
+    /// None: nobody can know. Never 0 for that.
+    pub(in crate::http) lag: Option<u64>,
+    /// `redis` or `ledger`.
+    pub(in crate::http) lag_source: &'static str,
+    pub(in crate::http) pending: Option<u64>,
+    pub(in crate::http) consumers: Vec<Consumer>,
+    pub(in crate::http) oldest_pending_ms: Option<i64>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(in crate::http) struct Consumer {
+    pub(in crate::http) name: String,
+    pub(in crate::http) pending: u64,
+    pub(in crate::http) idle_ms: Option<u64>,
+}
+
+impl Snapshots {
+    /// Everybody who comes while one is being taken waits for that one.
+    pub(in crate::http) async fn get(&self, state: &AppState) -> Result<Arc<Vec<Snapshot>>, LedgerError> {
+        let mut last = self.last.lock().await;
+        if let Some((taken, snapshots)) = last.as_ref()
+            && taken.elapsed() < FRESH
+        {
+            return Ok(snapshots.clone());
+        }
+        let mut snapshots = Vec::new();
+        for stage in Stage::STREAMED {
+            snapshots.push(take(state, stage).await?);
+        }
+        let snapshots = Arc::new(snapshots);
+        *last = Some((Instant::now(), snapshots.clone()));
+        Ok(snapshots)
+    }
+}
+
+async fn take(state: &AppState, stage: Stage) -> Result<Snapshot, LedgerError> {
+    let mut snapshot = of_ledger(state, stage).await?;
+    let metered = state.monthly_commands.is_some();
+    let Some(streams) = state.dispatch.streams().filter(|streams| !metered && streams.connected()) else {
+        return Ok(snapshot);
+    };
+    match streams.stream_info(stage).await {
+        Ok(info) => {
+            snapshot.length = Some(info.length);
+            snapshot.entries_added = info.entries_added;
+            snapshot.lag_source = "redis";
+            let group = info.group.unwrap_or_default();
+            snapshot.lag = group.lag;
+            snapshot.pending = Some(group.pending);
+            let consumer = |one: crate::stream::ConsumerInfo| Consumer {
+                name: one.name,
+                pending: one.pending,
+                idle_ms: Some(one.idle_ms),
+            };
+            snapshot.consumers = group.consumers.into_iter().map(consumer).collect();
+        }
+        Err(error) => {
+            tracing::warn!(%stage, %error, "Redis did not tell about its stream");
+        }
+    }
+    Ok(snapshot)
+}
+
+/// What the ledger knows: released and not yet delivered is the lag, what runs is pending.
+async fn of_ledger(state: &AppState, stage: Stage) -> Result<Snapshot, LedgerError> {
+    let now = state.ledger.now().await?;
+    let counts = state.ledger.stage_counts(stage, now).await?;
+    let running = state.ledger.running(stage, 1000).await?;
+    let mut consumers: BTreeMap<String, u64> = BTreeMap::new();
+    for worker in state.ledger.workers(now - ALIVE_MS).await? {
+        if worker.stage == stage.as_str() {
+            consumers.entry(worker.name).or_default();
+        }
+    }
+    for row in &running {
+        if let Some(holder) = &row.task.holder {
+            *consumers.entry(holder.clone()).or_default() += 1;
+        }
+    }
+    let number = |count: i64| u64::try_from(count).ok();
+    Ok(Snapshot {
+        stage,
+        counts,
+        dead_entries: state.ledger.dead_entry_count(stage.stream().unwrap_or_default()).await?,
+        length: number(counts.queued + counts.running),
+        entries_added: None,
+        lag: number(counts.queued),
+        lag_source: "ledger",
+        pending: number(counts.running),
+        consumers: consumers.into_iter().map(|(name, pending)| Consumer { name, pending, idle_ms: None }).collect(),
+        oldest_pending_ms: running.iter().filter_map(|row| row.task.started_at).min().map(|began| (now - began).max(0)),
+    })
+}

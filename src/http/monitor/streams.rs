@@ -1,0 +1,68 @@
+//! `GET /api/monitor/streams`.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::http::{Access, AppState, Caller, Problem};
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct StreamsAnswer {
+    streams: Vec<StreamView>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct StreamView {
+    stream: &'static str,
+    group: &'static str,
+    /// Entries on the stream; from the ledger: those that are not done.
+    length: Option<u64>,
+    /// Entries not yet delivered; null: Redis can't know.
+    lag: Option<u64>,
+    /// redis or ledger.
+    lag_source: &'static str,
+    pending: Option<u64>,
+    consumers: usize,
+    /// Since the oldest running task was begun; null: none runs.
+    oldest_pending_ms: Option<i64>,
+    /// Due, and not yet released.
+    waiting: i64,
+    /// Waiting for a time to come.
+    parked: i64,
+    queued: i64,
+    running: i64,
+    dead: i64,
+    needs_review: i64,
+    /// Entries that could not be read.
+    dead_entries: i64,
+}
+
+/// Each stream and its group.
+#[utoipa::path(get, path = "/api/monitor/streams", tag = "monitor", responses((status = 200, body = StreamsAnswer)))]
+pub(in crate::http) async fn streams(
+    State(state): State<AppState>,
+    caller: Caller,
+) -> Result<Json<StreamsAnswer>, Problem> {
+    caller.may(Access::Monitor)?;
+    let snapshots = state.snapshots.get(&state).await?;
+    let streams = snapshots.iter().map(|one| StreamView {
+        stream: one.stage.stream().unwrap_or_default(),
+        group: one.stage.as_str(),
+        length: one.length,
+        lag: one.lag,
+        lag_source: one.lag_source,
+        pending: one.pending,
+        consumers: one.consumers.len(),
+        oldest_pending_ms: one.oldest_pending_ms,
+        waiting: one.counts.waiting,
+        parked: one.counts.parked,
+        queued: one.counts.queued,
+        running: one.counts.running,
+        dead: one.counts.dead,
+        needs_review: one.counts.review,
+        dead_entries: one.dead_entries,
+    });
+    Ok(Json(StreamsAnswer { streams: streams.collect() }))
+}

@@ -1,0 +1,103 @@
+//! `GET /api/monitor/redis-usage`: this month's commands against the plan's cap.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::http::{Access, AppState, Caller, Problem};
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::http) struct Usage {
+    /// Commands this month, over all processes.
+    total: u64,
+    /// The plan's cap; 0 where commands are not metered.
+    limit: u64,
+    pub(super) percentage: f64,
+    /// OK, WARNING (80 %), CRITICAL (95 %) or OVER.
+    status: &'static str,
+    /// The month's total if it goes on like this.
+    forecast: u64,
+    pub(in crate::http) by_purpose: BTreeMap<String, u64>,
+}
+
+/// Redis commands this month.
+#[utoipa::path(get, path = "/api/monitor/redis-usage", tag = "monitor", responses((status = 200, body = Usage)))]
+pub(in crate::http) async fn redis_usage(
+    State(state): State<AppState>,
+    caller: Caller,
+) -> Result<Json<Usage>, Problem> {
+    caller.may(Access::Monitor)?;
+    Ok(Json(Usage::now(&state).await?))
+}
+
+impl Usage {
+    /// From the ledger, and what this process has counted since it last wrote. No Redis command.
+    pub(in crate::http) async fn now(state: &AppState) -> Result<Self, Problem> {
+        let now = DateTime::<Utc>::from_timestamp_millis(state.ledger.now().await?).unwrap_or_default();
+        let mut by_purpose: BTreeMap<String, u64> = BTreeMap::new();
+        for row in state.ledger.usage(&now.format("%Y-%m").to_string()).await? {
+            *by_purpose.entry(row.purpose).or_default() += u64::try_from(row.commands).unwrap_or(0);
+        }
+        if let Some(streams) = state.dispatch.streams() {
+            for (purpose, commands) in streams.meter().peek() {
+                *by_purpose.entry(purpose.as_str().to_owned()).or_default() += commands;
+            }
+        }
+        Ok(Self::of(by_purpose, state.monthly_commands, elapsed(now)))
+    }
+
+    fn of(by_purpose: BTreeMap<String, u64>, limit: Option<u64>, elapsed: f64) -> Self {
+        let total = by_purpose.values().sum::<u64>();
+        let limit = limit.unwrap_or(0);
+        #[expect(clippy::cast_precision_loss, reason = "shown with two decimals")]
+        let percentage = if limit == 0 { 0.0 } else { (total as f64 / limit as f64 * 10_000.0).round() / 100.0 };
+        let status = match percentage {
+            p if p >= 100.0 => "OVER",
+            p if p >= 95.0 => "CRITICAL",
+            p if p >= 80.0 => "WARNING",
+            _ => "OK",
+        };
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "an estimate of something that is not negative"
+        )]
+        let forecast = (total as f64 / elapsed).round() as u64;
+        Self { total, limit, percentage, status, forecast, by_purpose }
+    }
+}
+
+/// How much of the month is over; never less than an hour's share, so that its first minutes promise nothing wild.
+fn elapsed(now: DateTime<Utc>) -> f64 {
+    let Some(first) = NaiveDate::from_ymd_opt(now.year(), now.month(), 1) else { return 1.0 };
+    let begin = first.and_time(NaiveTime::MIN).and_utc();
+    let end = begin.checked_add_months(Months::new(1)).unwrap_or(now);
+    #[expect(clippy::cast_precision_loss, reason = "a share of a month in seconds")]
+    let (over, whole) = ((now - begin).num_seconds().max(3600) as f64, (end - begin).num_seconds().max(1) as f64);
+    over / whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_old_systems_figures_come_out_as_they_did() {
+        let usage = Usage::of([("read".to_owned(), 174_700)].into(), Some(500_000), 0.5);
+        assert_eq!((usage.percentage, usage.status, usage.forecast), (34.94, "OK", 349_400));
+        let status = |total| Usage::of([("read".to_owned(), total)].into(), Some(100), 0.5).status;
+        assert_eq!([status(79), status(80), status(95), status(100)], ["OK", "WARNING", "CRITICAL", "OVER"]);
+    }
+
+    #[test]
+    fn without_a_cap_nothing_is_used_up() {
+        let usage = Usage::of([("read".to_owned(), 5)].into(), None, 1.0);
+        assert_eq!((usage.limit, usage.percentage, usage.status), (0, 0.0, "OK"));
+    }
+}

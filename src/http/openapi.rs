@@ -1,0 +1,36 @@
+//! `GET /api/openapi.json`: every route, as its handler describes it.
+
+use axum::Json;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use super::{accounts, brand, metrics, monitor, session, videos};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "SubiteYa", description = "Video upload, branding and TikTok posts"),
+    modifiers(&Keys),
+    security(("key" = [])),
+    paths(
+        videos::upload::upload, videos::list::list, videos::show::show, videos::events::events, videos::bytes::source, videos::bytes::edited, videos::bytes::thumbnail,
+        videos::control::cancel, videos::control::retry, videos::control::resolve,
+        accounts::list, accounts::show, accounts::remove,
+        brand::show, brand::change, brand::put_image, brand::show_image,
+        monitor::usage::redis_usage, monitor::queues::queue_health, monitor::streams::streams, monitor::pending::pending, monitor::claim::claim,
+        session::begin, session::show, session::end, metrics::show,
+    )
+)]
+struct Description;
+
+struct Keys;
+
+impl Modify for Keys {
+    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+        description.components.get_or_insert_default().add_security_scheme("key", scheme);
+    }
+}
+
+pub(super) async fn show() -> Json<utoipa::openapi::OpenApi> {
+    Json(Description::openapi())
+}

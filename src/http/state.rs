@@ -1,0 +1,89 @@
+//! What every route can reach.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Health;
+use super::guard::Hosts;
+use super::monitor::Snapshots;
+use crate::config::{HttpConfig, StagesConfig};
+use crate::ingest::{Checks, Ingest};
+use crate::ledger::Ledger;
+use crate::media::Media;
+use crate::relay::Dispatch;
+
+/// What the app is built from.
+pub struct Parts {
+    pub ledger: Ledger,
+    pub media: Media,
+    /// Without streams: Redis is disabled.
+    pub dispatch: Dispatch,
+    pub stages: StagesConfig,
+    pub http: HttpConfig,
+    /// The plan's monthly cap. None: commands are not metered, as on the embedded Redis.
+    pub monthly_commands: Option<u64>,
+    pub checks: Arc<dyn Checks>,
+    pub health: Health,
+    /// Cancelled when the process is to end.
+    pub closing: CancellationToken,
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct AppState {
+    shared: Arc<Shared>,
+}
+
+pub struct Shared {
+    pub ledger: Ledger,
+    pub media: Media,
+    pub dispatch: Dispatch,
+    pub stages: StagesConfig,
+    pub http: HttpConfig,
+    pub monthly_commands: Option<u64>,
+    pub checks: Arc<dyn Checks>,
+    pub health: Health,
+    pub closing: CancellationToken,
+    pub ingest: Ingest,
+    pub(super) hosts: Hosts,
+    pub(super) snapshots: Snapshots,
+    pub(super) uploads: Arc<AtomicUsize>,
+}
+
+impl AppState {
+    pub fn new(parts: Parts) -> Self {
+        let ingest = Ingest::new(
+            parts.ledger.clone(),
+            parts.media.clone(),
+            parts.dispatch.clone(),
+            parts.checks.clone(),
+            parts.http.max_upload,
+        );
+        let shared = Shared {
+            hosts: Hosts::of(&parts.http),
+            ledger: parts.ledger,
+            media: parts.media,
+            dispatch: parts.dispatch,
+            stages: parts.stages,
+            http: parts.http,
+            monthly_commands: parts.monthly_commands,
+            checks: parts.checks,
+            health: parts.health,
+            closing: parts.closing,
+            ingest,
+            snapshots: Snapshots::default(),
+            uploads: Arc::default(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+}
+
+impl Deref for AppState {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
