@@ -37,7 +37,11 @@ pub(super) async fn doctor(config: Config, manner: Manner) -> Result<(), Failure
             }
         }
     }
-    if ill == 0 { Ok(()) } else { Err(Failure::new(Exit::Failed, format!("{ill} of {} parts need mending", findings.len()))) }
+    if ill == 0 {
+        Ok(())
+    } else {
+        Err(Failure::new(Exit::Failed, format!("{ill} of {} parts need mending", findings.len())))
+    }
 }
 
 fn finding<T>(part: &'static str, done: Result<T, Failure>, well: impl FnOnce(T) -> String) -> Finding {
@@ -59,14 +63,15 @@ async fn store(config: &Config) -> Finding {
 async fn redis(config: &Config) -> Finding {
     let part = "redis";
     let Some(url) = &config.redis.url else {
-        let text = if config.redis.enabled { "not given; `up` starts its own" } else { "disabled (ENABLE_REDIS=false)" };
+        let text =
+            if config.redis.enabled { "not given; `up` starts its own" } else { "disabled (ENABLE_REDIS=false)" };
         return Finding { part, well: true, text: text.to_owned() };
     };
     let asked = async {
         let streams = parts::streams(url).await?;
         let server = streams.server().await.map_err(|error| Failure::unavailable(error.to_string()))?;
         streams.close().await;
-        Ok(server)
+        Ok::<_, Failure>(server)
     };
     match asked.await {
         Err(failure) => Finding { part, well: false, text: failure.message },
@@ -102,7 +107,11 @@ fn keys(config: &Config) -> Finding {
     let kept = existing_encryption_keys(&config.data).map_err(Failure::from);
     match kept {
         Ok(Some(_)) => Finding { part, well: true, text: "kept in the data folder".to_owned() },
-        Ok(None) => Finding { part, well: true, text: "not set; `up` makes its own, `serve` and `work` need ENCRYPTION_KEY".to_owned() },
+        Ok(None) => Finding {
+            part,
+            well: true,
+            text: "not set; `up` makes its own, `serve` and `work` need ENCRYPTION_KEY".to_owned(),
+        },
         Err(failure) => Finding { part, well: false, text: failure.message },
     }
 }

@@ -11,12 +11,12 @@ use crate::config::{Config, DatabaseUrl, EncryptionKeys, RedisUrl, StoreConfig, 
 use crate::ffmpeg::{self, Tools};
 use crate::ledger::Ledger;
 use crate::media::{Media, S3};
+use crate::relay::Dispatch;
 use crate::seal::KeyRing;
 use crate::stage::edit::Edit;
 use crate::stage::publish::Publisher;
 use crate::stage::publish::chunks::ChunkRules;
 use crate::stage::publish::times::Times;
-use crate::relay::Dispatch;
 use crate::stream::{Meter, Options, Streams};
 use crate::tiktok::client::{Client, ClientConfig};
 
@@ -66,7 +66,8 @@ pub(super) async fn streams(url: &RedisUrl) -> Result<Streams, Failure> {
 pub(super) async fn tools(config: &Config) -> Result<Tools, Failure> {
     let spool = config.data.join("spool");
     let made = std::fs::create_dir_all(&spool).and_then(|()| spool.canonicalize());
-    let spool = made.map_err(|error| Failure::failed(format!("the folder {} can't be made: {error}", spool.display())))?;
+    let spool =
+        made.map_err(|error| Failure::failed(format!("the folder {} can't be made: {error}", spool.display())))?;
     let mut setup = ffmpeg::Setup::new(spool);
     setup.source.largest_bytes = config.http.max_upload;
     setup.source.probe_time = config.edit.probe_timeout;

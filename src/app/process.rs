@@ -35,7 +35,13 @@ pub(super) struct Process {
 
 impl Process {
     /// `name` stands in the count of Redis commands.
-    pub(super) fn new(config: Config, ledger: Ledger, media: Media, streams: Option<Streams>, name: &'static str) -> Self {
+    pub(super) fn new(
+        config: Config,
+        ledger: Ledger,
+        media: Media,
+        streams: Option<Streams>,
+        name: &'static str,
+    ) -> Self {
         let metered = CancellationToken::new();
         let mut loops = JoinSet::new();
         if let Some(streams) = &streams {
@@ -102,7 +108,10 @@ impl Process {
         }
     }
 
-    pub(super) async fn serve(&mut self, checks: Arc<dyn crate::ingest::Checks>) -> Result<std::net::SocketAddr, Failure> {
+    pub(super) async fn serve(
+        &mut self,
+        checks: Arc<dyn crate::ingest::Checks>,
+    ) -> Result<std::net::SocketAddr, Failure> {
         let http = &self.config.http;
         let address = format!("{}:{}", http.host, http.port);
         let listener = TcpListener::bind((http.host.as_str(), http.port)).await.map_err(|error| {
@@ -142,7 +151,9 @@ impl Process {
         }
         let (stop, deadline) = (self.stop.clone(), self.config.shutdown);
         if signals.stop(&stop, deadline, self.end()).await.is_none() {
-            return Err(Failure::failed("ended by a second signal; what was running is taken over when its lease is over"));
+            return Err(Failure::failed(
+                "ended by a second signal; what was running is taken over when its lease is over",
+            ));
         }
         failure.map_or(Ok(()), Err)
     }

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::embedded::existing_encryption_keys;
 use super::{AccountAdd, Exit, Failure, Keys, Manner, Migrate, Output, RoleName, parts};
-use crate::account::{self, AddError, NewTokens, Vault};
 use crate::access;
+use crate::account::{self, AddError, NewTokens, Vault};
 use crate::config::Config;
 use crate::ledger::{ConnectError, Ledger, LedgerError, Role, migrate_down, migration_status};
 
@@ -173,7 +173,9 @@ pub(super) async fn import_accounts(config: &Config, manner: Manner) -> Result<(
     for (at, line) in std::io::stdin().lock().lines().enumerate() {
         let line = line.map_err(|error| Failure::failed(format!("stdin: {error}")))?;
         if !line.trim().is_empty() {
-            lines.push(serde_json::from_str::<Line>(&line).map_err(|error| unreadable(&error, &format!("line {}", at + 1)))?);
+            lines.push(
+                serde_json::from_str::<Line>(&line).map_err(|error| unreadable(&error, &format!("line {}", at + 1)))?,
+            );
         }
     }
     if lines.is_empty() {
@@ -209,7 +211,9 @@ async fn user(ledger: &Ledger, named: Option<String>) -> Result<String, Failure>
     let mut users = ledger.users().await.map_err(unavailable)?;
     match (users.pop(), users.is_empty()) {
         (Some(user), true) => Ok(user),
-        (Some(_), false) => Err(Failure::new(Exit::Usage, "there are several users; say whose account it is with --user")),
+        (Some(_), false) => {
+            Err(Failure::new(Exit::Usage, "there are several users; say whose account it is with --user"))
+        }
         (None, _) => {
             let text = "there is no user yet; say whose account it is with --user, or make a key first with `subiteya keys create`";
             Err(Failure::new(Exit::Usage, text))

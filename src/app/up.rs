@@ -79,7 +79,8 @@ async fn embedded_sandbox(config: &mut Config, data: &DataFolder) -> Result<Opti
     options.limits = Limits { posting_users: None, ..Limits::default() };
     let sandbox = Sandbox::start(options).await.map_err(|error| Failure::failed(format!("the sandbox: {error}")))?;
     data.write_private(SANDBOX_URL, &format!("{}\n", sandbox.base_url()))?;
-    let url: Url = sandbox.base_url().parse().map_err(|error| Failure::failed(format!("the sandbox's address: {error}")))?;
+    let url: Url =
+        sandbox.base_url().parse().map_err(|error| Failure::failed(format!("the sandbox's address: {error}")))?;
     let app = TikTokApp { client_key: "sandbox".to_owned(), client_secret: secret.into() };
     config.tiktok = Some(TikTokConfig { api_url: url.clone(), auth_url: url, app: Some(app) });
     Ok(Some(sandbox))

@@ -1,7 +1,7 @@
 //! `/api/accounts/{id}/brand`: what an account's videos are given.
 //!
-//! The watermark's image is uploaded bytes, kept by content, and apart from the brand: a brand only says where and how
-//! it stands. In answers `watermark.image` says whether there is one; in a PUT it may be left out or be that boolean.
+//! The watermark's image is uploaded bytes, first and apart from the brand, and named by their SHA-256. `watermark.image` is
+//! that name; in a PUT it may be left out.
 
 use axum::body::Body as RawBody;
 use axum::extract::{DefaultBodyLimit, State};
@@ -17,7 +17,7 @@ use super::accounts::owned;
 use super::extract::{Body, Name};
 use super::{Access, AppState, Caller, Problem};
 use crate::access::hex;
-use crate::ledger::Account;
+use crate::ingest::whole_brand;
 use crate::media;
 
 const MAX_IMAGE: usize = 5 * 1024 * 1024;
@@ -29,14 +29,6 @@ pub(super) fn routes() -> Router<AppState> {
         .layer(DefaultBodyLimit::max(MAX_IMAGE))
 }
 
-fn view(account: &Account) -> Value {
-    let mut brand = account.brand.clone();
-    if let Some(Value::Object(watermark)) = brand.get_mut("watermark") {
-        watermark.insert("image".to_owned(), json!(account.watermark_key.is_some()));
-    }
-    brand
-}
-
 /// An account's brand.
 #[utoipa::path(get, path = "/api/accounts/{id}/brand", tag = "accounts", params(("id" = String, Path)),
     responses((status = 200, body = Object), (status = 404, body = Problem)))]
@@ -45,7 +37,7 @@ pub(super) async fn show(
     caller: Caller,
     Name(id): Name,
 ) -> Result<Json<Value>, Problem> {
-    Ok(Json(view(&owned(&state, &caller, &id).await?)))
+    Ok(Json(owned(&state, &caller, &id).await?.brand))
 }
 
 /// Changes the brand of videos that are edited from now on.
@@ -58,25 +50,14 @@ pub(super) async fn change(
     Body(brand): Body<Value>,
 ) -> Result<Json<Value>, Problem> {
     caller.may(Access::Change)?;
-    owned(&state, &caller, &id).await?;
+    let account = owned(&state, &caller, &id).await?;
+    let image = account.watermark_key.as_deref().and_then(media::watermark_name);
     let unfit = |reason| Problem::reason(StatusCode::UNPROCESSABLE_ENTITY, reason);
-    let brand = state.checks.brand(&without_image(brand)?).map_err(unfit)?;
+    let brand = whole_brand(brand, image, state.checks.as_ref()).map_err(unfit)?;
     let tx = state.ledger.begin().await?;
     tx.put_brand(&id, &brand).await?;
     tx.commit().await?;
-    Ok(Json(view(&owned(&state, &caller, &id).await?)))
-}
-
-/// Takes away the mention of the image, which a PUT doesn't change.
-pub(super) fn without_image(mut brand: Value) -> Result<Value, Problem> {
-    if let Some(Value::Object(watermark)) = brand.get_mut("watermark")
-        && let Some(image) = watermark.remove("image")
-        && !matches!(image, Value::Bool(_) | Value::Null)
-    {
-        let text = "watermark.image is no URL; upload its bytes with PUT …/brand/watermark and leave it out here";
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "brand_invalid", text));
-    }
-    Ok(brand)
+    Ok(Json(owned(&state, &caller, &id).await?.brand))
 }
 
 /// Uploads the watermark's image: PNG, JPEG or WebP, at most 5 MiB and 4096 pixels a side.
@@ -93,12 +74,18 @@ pub(super) async fn put_image(
     owned(&state, &caller, &id).await?;
     let checked = state.checks.image(&bytes).await;
     let frame = checked.map_err(|reason| Problem::reason(StatusCode::UNPROCESSABLE_ENTITY, reason))?;
-    let key = media::watermark_key(&hex(&Sha256::digest(&bytes)));
-    state.media.put(&key, bytes).await?;
+    let name = hex(&Sha256::digest(&bytes));
+    state.media.put(&media::watermark_key(&name), bytes).await?;
     let tx = state.ledger.begin().await?;
-    tx.put_watermark(&id, &key).await?;
+    tx.put_watermark(&id, &media::watermark_key(&name)).await?;
+    if let Some(mut brand) = tx.account(&id).await?.map(|account| account.brand)
+        && let Some(Value::Object(watermark)) = brand.get_mut("watermark")
+    {
+        watermark.insert("image".to_owned(), json!(name));
+        tx.put_brand(&id, &brand).await?;
+    }
     tx.commit().await?;
-    Ok(Json(json!({ "image": true, "width": frame.width, "height": frame.height })))
+    Ok(Json(json!({ "image": name, "width": frame.width, "height": frame.height })))
 }
 
 /// The watermark's image.

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::draft::About;
 use super::form::Wish;
-use super::{Checks, Refusal, Uploader};
+use super::{Checks, Refusal, Uploader, whole_brand};
 use crate::access::hex;
 use crate::event::{Stage, TraceId, VideoId};
 use crate::ledger::{Account, Ledger, Role, Status, TaskRow, Video};
@@ -67,11 +67,15 @@ struct Request {
 pub(super) async fn accept(
     upload: Upload,
     mut about: About,
-    wish: Wish,
+    mut wish: Wish,
     key: Option<String>,
 ) -> Result<Accepted, Refusal> {
     let ingest = about.ingest.clone();
     let account = account(&ingest.ledger, &about.uploader, &wish.account).await?;
+    if let Some(brand) = wish.brand.take() {
+        let image = account.watermark_key.as_deref().and_then(media::watermark_name);
+        wish.brand = Some(whole_brand(brand, image, ingest.checks.as_ref()).map_err(Refusal::Content)?);
+    }
     let staged = Staged { media: ingest.media.clone(), id: about.id, kept: false };
     let captions = about.captions.take().filter(|bytes| !bytes.is_empty());
     let stored = match upload.finish().await {

@@ -7,6 +7,7 @@
 //! half way: it ends with a video and its objects, or with neither. A draft that is dropped leaves nothing.
 
 mod accept;
+mod brand;
 mod check;
 mod draft;
 mod form;
@@ -14,6 +15,7 @@ mod options;
 mod refusal;
 
 pub use accept::Accepted;
+pub use brand::whole_brand;
 pub use check::{Checks, Frame};
 pub use draft::{Draft, FIELDS, FILE_FIELDS, MAX_CAPTIONS, MAX_FIELD};
 pub use options::{PostOptions, Privacy};

@@ -28,3 +28,8 @@ pub fn thumbnail_key(video: VideoId, run: LeaseToken) -> String {
 pub fn watermark_key(sha256: &str) -> String {
     format!("watermarks/{sha256}")
 }
+
+/// The name by which a brand calls the image at this key: its content's SHA-256.
+pub fn watermark_name(key: &str) -> Option<&str> {
+    key.strip_prefix("watermarks/")
+}

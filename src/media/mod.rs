@@ -8,7 +8,7 @@ mod read;
 mod store;
 mod write;
 
-pub use keys::{captions_key, rendition_key, source_key, thumbnail_key, video_folder, watermark_key};
+pub use keys::{captions_key, rendition_key, source_key, thumbnail_key, video_folder, watermark_key, watermark_name};
 pub use read::Bytestream;
 pub use store::{Media, S3};
 pub use write::{Stored, Upload};

@@ -1,0 +1,172 @@
+"use strict";
+
+const rows = new Map();
+let extra = [];
+
+function row(id) {
+  const item = element("li");
+  const picture = element("img");
+  picture.alt = "";
+  picture.hidden = true;
+  const blank = element("div", "blank");
+  const frame = element("div");
+  frame.append(picture, blank);
+  const body = element("div");
+  const line = element("div", "row");
+  const link = element("a");
+  link.href = `/videos/${encodeURIComponent(id)}`;
+  const status = element("span", "badge");
+  line.append(link, status);
+  const bar = element("progress");
+  bar.max = 100;
+  const more = element("p", "quiet");
+  body.append(line, bar, more);
+  item.append(frame, body);
+  return { item, picture, blank, link, status, bar, more };
+}
+
+function show(video) {
+  if (!rows.has(video.id)) rows.set(video.id, row(video.id));
+  const one = rows.get(video.id);
+  one.link.textContent = video.title || video.id;
+  badge(one.status, video.status);
+  one.bar.hidden = ENDED.includes(video.status);
+  one.bar.value = video.progress;
+  one.more.textContent = [when(video.createdAt), sentence(video)].filter(Boolean).join(" · ");
+  if (video.thumbnailUrl && one.picture.hidden) {
+    one.picture.src = `/api/videos/${encodeURIComponent(video.id)}/thumbnail`;
+    one.picture.hidden = false;
+    one.blank.hidden = true;
+  }
+  return one.item;
+}
+
+async function refresh() {
+  const page = await api("/api/videos?limit=30");
+  const first = page.videos.map(show);
+  const known = new Set(page.videos.map((video) => video.id));
+  const older = extra.filter((video) => !known.has(video.id)).map(show);
+  const wanted = [...first, ...older];
+  const list = byId("videos");
+  const stands = [...list.children];
+  if (wanted.length !== stands.length || wanted.some((item, at) => item !== stands[at])) list.replaceChildren(...wanted);
+  byId("empty").hidden = wanted.length > 0;
+  if (extra.length === 0) byId("more").dataset.next = page.next || "";
+  byId("more").hidden = !byId("more").dataset.next;
+  return page.videos.some((video) => !ENDED.includes(video.status));
+}
+
+// One request every two seconds while something moves and is looked at: a stream for each video would use up the
+// few connections that a browser has.
+async function follow() {
+  let pause = 2000;
+  if (!document.hidden) {
+    try {
+      pause = (await refresh()) ? 2000 : 10000;
+    } catch (error) {
+      pause = 5000;
+    }
+  }
+  clearTimeout(follow.timer);
+  follow.timer = setTimeout(follow, pause);
+}
+
+async function older() {
+  const button = byId("more");
+  const page = await api(`/api/videos?limit=30&cursor=${encodeURIComponent(button.dataset.next)}`);
+  extra = extra.concat(page.videos);
+  button.dataset.next = page.next || "";
+  await refresh();
+}
+
+async function accounts() {
+  const { accounts: list } = await api("/api/accounts");
+  const select = byId("upload-form").elements.accountId;
+  select.replaceChildren(
+    ...list.map((account) => {
+      const option = element("option", "", `${account.displayName || account.id}${account.state === "RECONNECT" ? " (connect again)" : ""}`);
+      option.value = account.id;
+      return option;
+    }),
+  );
+  if (list.length === 0) say("There is no account yet: subiteya accounts connect adds one.");
+}
+
+function form() {
+  const fields = byId("upload-form").elements;
+  const data = new FormData();
+  for (const name of ["accountId", "title", "privacyLevel", "priority"]) data.append(name, fields[name].value);
+  if (fields.publishAt.value) data.append("publishAt", new Date(fields.publishAt.value).toISOString());
+  if (fields.captions.files[0]) data.append("captions", fields.captions.files[0]);
+  data.append("video", fields.video.files[0]);
+  return data;
+}
+
+let key = null;
+
+function send(event) {
+  event.preventDefault();
+  const button = event.submitter || byId("upload-form").querySelector("button[type=submit]");
+  const bar = byId("transfer");
+  const request = new XMLHttpRequest();
+  const done = (text, bad) => {
+    say(text, bad);
+    button.disabled = false;
+    byId("stop").hidden = true;
+    bar.hidden = true;
+  };
+  request.upload.addEventListener("progress", (at) => {
+    if (!at.lengthComputable) return;
+    bar.value = (at.loaded / at.total) * 100;
+    say(at.loaded < at.total ? `${Math.floor(bar.value)} %` : "Looking at it…");
+  });
+  request.addEventListener("load", () => {
+    let body = {};
+    try {
+      body = JSON.parse(request.responseText);
+    } catch (error) {
+      // Said below.
+    }
+    if (request.status === 201) {
+      key = null;
+      byId("upload-form").reset();
+      done("Uploaded.");
+      follow();
+    } else {
+      // A clear refusal: what is sent next is another upload.
+      if (request.status < 500) key = null;
+      done(body.detail || `The upload failed (${request.status}).`, true);
+    }
+  });
+  request.addEventListener("error", () => done("The connection broke. Press Upload to send it again.", true));
+  request.addEventListener("abort", () => done("Stopped."));
+  byId("stop").onclick = () => request.abort();
+  // The same upload sent again after a broken connection is one video.
+  key = key || crypto.getRandomValues(new Uint32Array(4)).join("-");
+  request.open("POST", "/api/videos");
+  request.setRequestHeader("Idempotency-Key", key);
+  button.disabled = true;
+  bar.value = 0;
+  bar.hidden = false;
+  byId("stop").hidden = false;
+  request.send(form());
+}
+
+byId("upload-form").addEventListener("submit", send);
+byId("upload-form").addEventListener("input", () => {
+  key = null;
+});
+byId("more").addEventListener("click", older);
+byId("sign-out").addEventListener("click", async () => {
+  await api("/api/session", { method: "DELETE" });
+  location.assign("/sign-in");
+});
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) follow();
+});
+api("/api/session").then((session) => {
+  byId("who").textContent = `${session.user} (${session.role})`;
+  byId("upload").hidden = session.role === "viewer";
+});
+accounts();
+follow();

@@ -1,0 +1,116 @@
+//! What the monitor says, and that it costs a metered plan nothing.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use subiteya::event::{LeaseToken, Stage, VideoId};
+use subiteya::stream::Purpose;
+use subiteya::task::{Claim, Leased, State};
+
+use crate::fixture::{Server, connect};
+use crate::support::redis::Redis;
+
+async fn json_of(server: &Server, path: &str) -> Value {
+    let answer = server.get(&server.operator, path).await;
+    assert_eq!(answer.status(), 200, "{path}");
+    answer.json().await.expect("json")
+}
+
+#[tokio::test]
+async fn looking_costs_a_metered_plan_no_command() {
+    let redis = Redis::start().await;
+    let streams = connect(&redis).await;
+    let meter = streams.meter().clone();
+    let server = Server::with(Some(streams), Some(500_000)).await;
+    server.video().await;
+    let before: BTreeMap<_, _> = meter.peek();
+    assert_eq!(before.get(&Purpose::Append), Some(&1), "the upload was released at once");
+    for _ in 0..3 {
+        for path in ["redis-usage", "queue-health", "streams", "pending"] {
+            json_of(&server, &format!("/api/monitor/{path}")).await;
+        }
+        server.get(&server.viewer, "/metrics").await;
+        server.get(&server.viewer, "/readyz").await;
+    }
+    assert_eq!(meter.peek(), before);
+    assert!(!redis.calls().await.keys().any(|command| command.starts_with("xinfo")), "nor an uncounted one");
+    let streams = json_of(&server, "/api/monitor/streams").await;
+    let edit = &streams["streams"][0];
+    assert_eq!((edit["lagSource"].as_str(), edit["lag"].as_u64()), (Some("ledger"), Some(1)));
+    let usage = json_of(&server, "/api/monitor/redis-usage").await;
+    assert_eq!(usage["limit"], 500_000);
+    assert_eq!(usage["byPurpose"]["append"], 1);
+    assert_eq!(usage["status"], "OK");
+    let health = json_of(&server, "/api/monitor/queue-health").await;
+    assert_eq!((&health["redis"], &health["queuesActive"]), (&json!(true), &json!(true)));
+}
+
+#[tokio::test]
+async fn without_a_plan_redis_is_asked_and_an_unknown_lag_is_null() {
+    let redis = Redis::start().await;
+    let server = Server::with(Some(connect(&redis).await), None).await;
+    let metrics = server.get(&server.viewer, "/metrics").await.text().await.expect("text");
+    assert!(!metrics.contains("redis_stream_group_lag{"), "no group, no lag: {metrics}");
+    let streams = json_of(&server, "/api/monitor/streams").await;
+    assert_eq!((&streams["streams"][0]["lagSource"], &streams["streams"][0]["lag"]), (&json!("redis"), &Value::Null));
+}
+
+#[tokio::test]
+async fn stream_metrics_have_redis_exporters_names() {
+    let redis = Redis::start().await;
+    let connection = connect(&redis).await;
+    connection.ensure_group(Stage::Edit).await.expect("a group");
+    let server = Server::with(Some(connection), None).await;
+    server.video().await;
+    let metrics = server.get(&server.viewer, "/metrics").await.text().await.expect("text");
+    for line in [
+        "redis_stream_length{db=\"db0\",stream=\"video.uploaded\"} 1",
+        "redis_stream_group_lag{db=\"db0\",stream=\"video.uploaded\",group=\"edit\"} 1",
+        "redis_stream_group_messages_pending{db=\"db0\",stream=\"video.uploaded\",group=\"edit\"} 0",
+        "redis_stream_entries_added_total{db=\"db0\",stream=\"video.uploaded\"} 1",
+        "subiteya_videos{status=\"EDITING_QUEUED\"} 1",
+        "subiteya_tasks{stage=\"edit\",state=\"queued\"} 1",
+    ] {
+        assert!(metrics.lines().any(|one| one == line), "{line} is not in {metrics}");
+    }
+}
+
+/// A worker that read the entry, took the lease, and died long ago.
+async fn stall(server: &Server, video: &str) {
+    let id: VideoId = video.parse().expect("an id");
+    let tx = server.state.ledger.begin().await.expect("a transaction");
+    let row = tx.task_of(id, Stage::Edit).await.expect("read").expect("a task");
+    let claim = Claim {
+        token: LeaseToken::new(),
+        holder: "dead-worker".to_owned(),
+        entry: None,
+        lease: std::time::Duration::from_secs(30),
+    };
+    let Ok(Leased::Granted(mut task)) = row.task.lease(claim, tx.now() - 600_000) else { panic!("a lease") };
+    task.attempts = 1;
+    tx.put_task(&row.task, &task).await.expect("written");
+    tx.commit().await.expect("committed");
+}
+
+#[tokio::test]
+async fn an_operator_claims_what_a_dead_worker_left_and_counts_stay() {
+    let redis = Redis::start().await;
+    let server = Server::with(Some(connect(&redis).await), None).await;
+    let id = server.video().await;
+    stall(&server, &id).await;
+    let pending = json_of(&server, "/api/monitor/pending?stream=video.uploaded&minIdle=5m").await;
+    let one = &pending["pending"][0];
+    assert_eq!((one["videoId"].as_str(), one["consumer"].as_str()), (Some(id.as_str()), Some("dead-worker")));
+    assert!(one["leaseLeftMs"].as_i64().is_some_and(|left| left < 0));
+    let plan = server.post(&server.operator, "/api/streams/claim", &json!({ "dryRun": true })).await;
+    let plan: Value = plan.json().await.expect("json");
+    assert_eq!(plan["claimed"].as_array().map(Vec::len), Some(1));
+    let done = server.post(&server.operator, "/api/streams/claim", &json!({ "ids": [id] })).await;
+    assert_eq!(done.status(), 200);
+    let video: VideoId = id.parse().expect("an id");
+    let row = server.state.ledger.task_of(video, Stage::Edit).await.expect("read").expect("a task");
+    assert_eq!((row.task.state, row.task.attempts, row.task.takeovers), (State::Queued, 1, 0));
+    let again: Value =
+        server.post(&server.operator, "/api/streams/claim", &json!({})).await.json().await.expect("json");
+    assert_eq!(again["claimed"], json!([]));
+}
