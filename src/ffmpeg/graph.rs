@@ -69,6 +69,10 @@ impl Picture<'_> {
         let matrix = match self.probe.color_matrix.as_str() {
             "smpte170m" | "bt470bg" => ":in_color_matrix=bt601:out_color_matrix=bt709",
             "bt2020nc" | "bt2020c" => ":in_color_matrix=bt2020:out_color_matrix=bt709",
+            // Untagged small pictures are BT.601 to every player, and come out larger, where they would be BT.709.
+            "" | "unknown" if self.probe.width.min(self.probe.height) < 720 => {
+                ":in_color_matrix=bt601:out_color_matrix=bt709"
+            }
             _ => "",
         };
         vec![format!("scale={w}:{h}:flags=bicubic{matrix}:out_range=tv"), "format=yuv420p".to_owned()]
