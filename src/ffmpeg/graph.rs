@@ -60,8 +60,9 @@ impl Picture<'_> {
         let (w, h) = self.layout.picture;
         if self.probe.hdr && self.tone_maps {
             let transfer = if self.probe.color_transfer == "arib-std-b67" { "arib-std-b67" } else { "smpte2084" };
+            let range = if self.probe.full_range { "full" } else { "limited" };
             return vec![
-                format!("zscale={w}:{h}:tin={transfer}:min=bt2020nc:pin=bt2020:rin=limited:t=linear:npl=100"),
+                format!("zscale={w}:{h}:tin={transfer}:min=bt2020nc:pin=bt2020:rin={range}:t=linear:npl=100"),
                 "format=gbrpf32le,zscale=p=bt709,tonemap=hable:desat=0".to_owned(),
                 "zscale=t=bt709:m=bt709:r=limited,format=yuv420p".to_owned(),
             ];
