@@ -414,3 +414,29 @@ async fn a_killed_ffmpeg_is_a_failure_that_may_be_tried_again() {
     });
     assert!(matches!(fault.await, Fault::Failed(reason) if reason.code == "ffmpeg_killed"));
 }
+
+/// The movie with its first track's data said to lie in `/etc/passwd`, as QuickTime's alias records do it.
+fn pointed_elsewhere(mut movie: Vec<u8>) -> Vec<u8> {
+    let find = |bytes: &[u8], name: &[u8]| bytes.windows(4).position(|window| window == name).expect("a box");
+    let index = find(&movie, b"moov");
+    let references = index + find(&movie[index..], b"dref");
+    let mut alias = [&b"alis\0\0\0\0"[..], &[0; 10], b"\x04disk", &[0; 23 + 12], b"\x06passwd", &[0; 57 + 16]].concat();
+    alias.extend([&b"\0\x01\0\x01"[..], &[0; 16], b"\0\x02\0\x0c/etc/passwd\0\xff\xff\0\0"].concat());
+    let size = u32::try_from(alias.len() + 4).expect("small");
+    let entry = [&size.to_be_bytes()[..], &alias].concat();
+    for name in [b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref"] {
+        let at = index + find(&movie[index..], name) - 4;
+        let old = u32::from_be_bytes(movie[at..at + 4].try_into().expect("four"));
+        movie[at..at + 4].copy_from_slice(&(old + size - 12).to_be_bytes());
+    }
+    movie.splice(references + 12..references + 24, entry);
+    movie
+}
+
+#[tokio::test]
+async fn a_movie_whose_data_lies_in_another_file_is_refused() {
+    let studio = Studio::open().await;
+    let movie = std::fs::read(studio.plain()).expect("bytes");
+    let elsewhere = studio.file("elsewhere.mov", pointed_elsewhere(movie));
+    assert_eq!(studio.refusal(&elsewhere).await, "external_reference");
+}
