@@ -86,9 +86,18 @@ impl Studio {
         self.make("-f lavfi -i color=red:s=200x100 -frames:v 1", "logo.png")
     }
 
+    /// No file is left and no FFmpeg runs. The small shell that watched over a killed one may take the kernel a moment.
     fn is_quiet(&self) -> bool {
-        processes_in(&self.path("spool")).is_empty()
-            && std::fs::read_dir(self.path("spool")).expect("spool").next().is_none()
+        let spool = self.path("spool");
+        let working = processes_in(&spool).into_iter().any(|pid| name(pid).starts_with("ff"));
+        let gone = (0..200).any(|_| {
+            let gone = processes_in(&spool).is_empty();
+            if !gone {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            gone
+        });
+        !working && gone && std::fs::read_dir(&spool).expect("spool").next().is_none()
     }
 }
 
@@ -112,6 +121,16 @@ fn processes_in(folder: &Path) -> Vec<i32> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return vec![] };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     pids.filter(|pid| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(folder))).collect()
+}
+
+fn name(pid: i32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()
+}
+
+fn signal(running: &[i32], signal: &str) {
+    for pid in running.iter().filter(|pid| name(**pid) == "ffmpeg") {
+        Command::new("kill").args([signal, &pid.to_string()]).status().expect("kill");
+    }
 }
 
 const X264: &str = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -c:a aac";
@@ -390,28 +409,14 @@ async fn a_canceled_edit_leaves_no_process_and_no_file() {
 async fn a_hung_ffmpeg_is_ended() {
     let mut studio = Studio::open().await;
     studio.tools = studio.tools.clone().with_setup(|setup| setup.limits.stall = Duration::from_secs(2));
-    let fault = midway(&studio, |running, _| {
-        for pid in running {
-            let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            if name.trim() == "ffmpeg" {
-                Command::new("kill").args(["-STOP", &pid.to_string()]).status().expect("stopped");
-            }
-        }
-    });
+    let fault = midway(&studio, |running, _| signal(running, "-STOP"));
     assert!(matches!(fault.await, Fault::Failed(reason) if reason.code == "ffmpeg_stalled"));
 }
 
 #[tokio::test]
 async fn a_killed_ffmpeg_is_a_failure_that_may_be_tried_again() {
     let studio = Studio::open().await;
-    let fault = midway(&studio, |running, _| {
-        for pid in running {
-            let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            if name.trim() == "ffmpeg" {
-                Command::new("kill").args(["-KILL", &pid.to_string()]).status().expect("killed");
-            }
-        }
-    });
+    let fault = midway(&studio, |running, _| signal(running, "-KILL"));
     assert!(matches!(fault.await, Fault::Failed(reason) if reason.code == "ffmpeg_killed"));
 }
 
