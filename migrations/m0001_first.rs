@@ -36,7 +36,7 @@ const UP: &[&str] = &[
         id text primary key, user_id text not null, open_id text not null, display_name text not null,
         username text, avatar_url text, state text not null, state_reason text,
         access_token text not null, refresh_token text not null,
-        access_expires_at bigint not null, refresh_expires_at bigint,
+        access_expires_at bigint not null, refresh_expires_at bigint, refresh_at bigint not null,
         token_version bigint not null, refresh_lease text, refresh_until bigint not null,
         brand text not null, watermark_key text,
         created_at bigint not null, removed_at bigint)",

@@ -13,10 +13,12 @@ pub mod ledger;
 pub mod media;
 pub mod stream;
 
+pub mod ffmpeg;
 pub mod seal;
 pub mod tiktok;
 
 pub mod access;
+pub mod account;
 pub mod control;
 pub mod ingest;
 pub mod limit;

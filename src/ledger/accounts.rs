@@ -42,6 +42,8 @@ pub struct TokenPair {
     pub access: String,
     pub refresh: String,
     pub access_expires_at: i64,
+    /// From when on it is refreshed before it is used: a good while before it runs out.
+    pub refresh_at: i64,
     pub refresh_expires_at: Option<i64>,
 }
 
@@ -97,14 +99,14 @@ impl Tx {
     /// Adds an account, or connects one again: brand, videos and limits stay.
     pub async fn put_account(&self, account: &NewAccount) -> Result<()> {
         let sql = "insert into accounts (id, user_id, open_id, display_name, state, access_token, refresh_token,
-            access_expires_at, refresh_expires_at, token_version, refresh_until, brand, created_at)
-            values ($1, $2, $3, $4, 'ACTIVE', $5, $6, $7, $8, 1, 0, $9, $10)
+            access_expires_at, refresh_expires_at, refresh_at, token_version, refresh_until, brand, created_at)
+            values ($1, $2, $3, $4, 'ACTIVE', $5, $6, $7, $8, $11, 1, 0, $9, $10)
             on conflict (id) do update set display_name = excluded.display_name, state = 'ACTIVE', state_reason = null,
             access_token = excluded.access_token, refresh_token = excluded.refresh_token,
             access_expires_at = excluded.access_expires_at, refresh_expires_at = excluded.refresh_expires_at,
-            token_version = accounts.token_version + 1, refresh_lease = null, removed_at = null
+            refresh_at = excluded.refresh_at, token_version = accounts.token_version + 1, refresh_lease = null, removed_at = null
             where accounts.user_id = excluded.user_id and accounts.open_id = excluded.open_id";
-        let values: [Value; 10] = [
+        let values: [Value; 11] = [
             account.id.as_str().into(),
             account.user.as_str().into(),
             account.open_id.as_str().into(),
@@ -115,6 +117,7 @@ impl Tx {
             account.tokens.refresh_expires_at.into(),
             EMPTY_BRAND.into(),
             self.now.into(),
+            account.tokens.refresh_at.into(),
         ];
         self.run_one(sql, values).await
     }
@@ -153,9 +156,9 @@ impl Tx {
     /// The new pair, before its first use. Only the holder of the refresh lease writes it.
     pub async fn put_tokens(&self, id: &str, version: i64, lease: LeaseToken, tokens: &TokenPair) -> Result<()> {
         let sql = "update accounts set access_token = $4, refresh_token = $5, access_expires_at = $6,
-                   refresh_expires_at = $7, token_version = token_version + 1, refresh_lease = null, state = 'ACTIVE', state_reason = null
+                   refresh_expires_at = $7, refresh_at = $8, token_version = token_version + 1, refresh_lease = null, state = 'ACTIVE', state_reason = null
                    where id = $1 and token_version = $2 and refresh_lease = $3";
-        let values: [Value; 7] = [
+        let values: [Value; 8] = [
             id.into(),
             version.into(),
             lease.to_string().into(),
@@ -163,6 +166,7 @@ impl Tx {
             tokens.refresh.as_str().into(),
             tokens.access_expires_at.into(),
             tokens.refresh_expires_at.into(),
+            tokens.refresh_at.into(),
         ];
         self.run_one(sql, values).await
     }
@@ -197,6 +201,7 @@ fn read(row: &QueryResult) -> Result<Account> {
             refresh: row.try_get("", "refresh_token")?,
             access_expires_at: row.try_get("", "access_expires_at")?,
             refresh_expires_at: row.try_get("", "refresh_expires_at")?,
+            refresh_at: row.try_get("", "refresh_at")?,
         },
         token_version: row.try_get("", "token_version")?,
         brand: json(row, "brand")?,

@@ -20,7 +20,21 @@ pub struct Lease {
     pub token: LeaseToken,
     /// Cancelled when the lease is gone or the process stops: the work ends and writes nothing.
     pub over: CancellationToken,
-    progress: watch::Sender<u8>,
+    progress: Progress,
+}
+
+/// Tells how far a run is: 0 to 100 within the stage. Written seldom, and never backwards.
+#[derive(Debug, Clone)]
+pub struct Progress(watch::Sender<u8>);
+
+impl Progress {
+    pub fn raise(&self, percent: u8) {
+        self.0.send_if_modified(|now| {
+            let higher = percent > *now;
+            *now = (*now).max(percent.min(100));
+            higher
+        });
+    }
 }
 
 impl Lease {
@@ -28,13 +42,8 @@ impl Lease {
         self.row.task.video
     }
 
-    /// 0 to 100 within the stage. Written seldom, and never backwards.
-    pub fn progress(&self, percent: u8) {
-        self.progress.send_if_modified(|now| {
-            let higher = percent > *now;
-            *now = (*now).max(percent.min(100));
-            higher
-        });
+    pub fn progress_sender(&self) -> Progress {
+        self.progress.clone()
     }
 }
 
@@ -44,7 +53,7 @@ pub async fn run<W: Work>(engine: Engine, work: Arc<W>, row: TaskRow) {
     let Some(token) = row.task.token else { return };
     let span = tracing::info_span!("run", stage = %W::STAGE, video.id = %row.task.video, task.id = %row.task.id);
     let (progress, seen) = watch::channel(0);
-    let held = Lease { row: row.clone(), token, over: CancellationToken::new(), progress };
+    let held = Lease { row: row.clone(), token, over: CancellationToken::new(), progress: Progress(progress) };
     let over = held.over.clone();
     let renewing = tokio::spawn(keep(engine.clone(), row.clone(), seen, over.clone()).instrument(span.clone()));
     let entry = row.task.entry.clone();

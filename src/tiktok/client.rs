@@ -110,6 +110,8 @@ impl Client {
             .redirect(redirect::Policy::none())
             .referer(false)
             .user_agent(concat!("subiteya/", env!("CARGO_PKG_VERSION")))
+            // A connection that the far end closed meanwhile would look like a lost answer.
+            .pool_idle_timeout(Duration::from_secs(15))
             .connect_timeout(config.connect_timeout);
         if matches!(config.api_url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")) {
             // A proxy for the world has no business with the sandbox on this machine.
@@ -242,8 +244,8 @@ impl Client {
             .post(self.url(path))
             .timeout(self.config.call_timeout)
             .header(AUTHORIZATION, bearer(token))
-            .json(body)
-            .header(CONTENT_TYPE, "application/json; charset=UTF-8");
+            .header(CONTENT_TYPE, "application/json; charset=UTF-8")
+            .json(body);
         self.envelope(request).await
     }
 

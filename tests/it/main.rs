@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod delivery;
 mod embedded;
+mod ffmpeg;
 mod fixture;
 mod http;
 mod ingest;

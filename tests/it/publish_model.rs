@@ -17,7 +17,9 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use subiteya::event::LeaseToken;
+use subiteya::outcome::{Outcome, Reason};
 use subiteya::stage::publish::chunks::ChunkPlan;
+use subiteya::stage::publish::operator::{exhausted, may_cancel};
 use subiteya::stage::publish::protocol::decide;
 use subiteya::stage::publish::row::Publication;
 use subiteya::stage::publish::step::{At, End, Event, Guard, Next, Role, Step, Write};
@@ -43,6 +45,10 @@ enum Variant {
     ForgetsACommit,
     /// Death is judged by a clock that runs ahead.
     WrongClock,
+    /// A status without `uploaded_bytes` is read as "bytes are missing".
+    MissingIsZero,
+    /// A PUT that is refused kills the id.
+    RefusedPutKills,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +67,8 @@ struct Bounds {
     missing_number: bool,
     /// TikTok may fail a complete video.
     failures: bool,
+    /// Whoever takes the lease may find the attempts used up, and a person may cancel while that is allowed.
+    given_up: bool,
     chunks: u32,
     /// Lost init answers that end in review.
     lost_inits: i64,
@@ -172,6 +180,7 @@ enum Happening {
     Complete { date: u8 },
     FailedByTikTok { date: u8 },
     StatusLost,
+    AttemptsUsedUp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -294,11 +303,15 @@ impl Model {
         let role = if confirm { Role::Confirm } else { Role::Publish };
         let at = At { lease: self.token, role, now: 0 };
         let publication = self.rows[usize::from(row)].clone();
-        let mut step = decide(&publication, &self.event(happening), &at, &self.times);
+        let mut step = match self.event(happening) {
+            Some(event) => decide(&publication, &event, &at, &self.times),
+            None => self.used_up(&publication),
+        };
         let reinit = matches!(self.variant, Variant::ReinitOnNotComplete | Variant::ReinitWithLeaseCheck);
         let not_complete = matches!(happening, Happening::Processing { bytes: Some(n), .. }
             if u32::from(n) < self.bounds.chunks);
-        if reinit && not_complete && publication.publish_id.is_some() {
+        let kills = self.variant == Variant::RefusedPutKills && matches!(happening, Happening::PutLost { .. });
+        if kills || reinit && not_complete && publication.publish_id.is_some() {
             step = self.reinit(&publication, role);
         }
         let planned = self.planned(step);
@@ -308,7 +321,17 @@ impl Model {
         id
     }
 
-    /// The bad variant's answer to "not complete".
+    fn used_up(&self, row: &Publication) -> Step {
+        let (write, outcome) = exhausted(row, Reason::new("poison", "used up"), self.token);
+        let end = match outcome {
+            Outcome::Dead(reason) => End::Failed(reason),
+            Outcome::NeedsReview(reason) => End::NeedsReview(reason),
+            other => panic!("{other:?} is not how attempts are used up"),
+        };
+        Step { write, tell: None, next: Next::End(end) }
+    }
+
+    /// The bad variants' answer to "not complete".
     fn reinit(&self, row: &Publication, role: Role) -> Step {
         let fresh = Publication::freeze(row.content_hash.clone(), row.plan, false);
         let row_after = Publication { generation: row.generation + 1, ..fresh };
@@ -336,7 +359,7 @@ impl Model {
         Planned { write, then }
     }
 
-    fn event(&self, happening: Happening) -> Event {
+    fn event(&self, happening: Happening) -> Option<Event> {
         let lost = || Refusal::answer_lost("lost");
         // The wrong clock is ahead by more than any upload lives.
         let wrong = if self.variant == Variant::WrongClock { 100 } else { 0 };
@@ -350,7 +373,7 @@ impl Model {
             },
             date: date(day),
         };
-        match happening {
+        Some(match happening {
             Happening::Started => Event::Started,
             Happening::CreatorAgrees => Event::CreatorAgrees,
             Happening::InitAnswered { id, date } => Event::InitAnswered {
@@ -362,11 +385,15 @@ impl Model {
             Happening::InitNotSent => Event::InitRefused(Refusal::not_sent("refused")),
             Happening::PutAnswered { chunk, complete } => Event::PutAnswered { chunk: u32::from(chunk), complete },
             Happening::PutLost { chunk } => Event::PutRefused { chunk: u32::from(chunk), refusal: lost() },
-            Happening::Processing { bytes, date } => status(StatusKind::ProcessingUpload, bytes, date),
+            Happening::Processing { bytes, date } => {
+                let zero = (self.variant == Variant::MissingIsZero).then_some(0);
+                status(StatusKind::ProcessingUpload, bytes.or(zero), date)
+            }
             Happening::Complete { date } => status(StatusKind::PublishComplete, None, date),
             Happening::FailedByTikTok { date } => status(StatusKind::Failed, None, date),
             Happening::StatusLost => Event::StatusRefused(lost()),
-        }
+            Happening::AttemptsUsedUp => return None,
+        })
     }
 
     // ---- steps
@@ -578,6 +605,9 @@ impl Model {
                         after.workers[who] =
                             Worker { confirm: world.task == Task::Confirm, row: world.row, phase: Phase::Idle };
                         out.push(self.hears(&after, who, Happening::Started));
+                        if self.bounds.given_up {
+                            out.push(self.hears(&after, who, Happening::AttemptsUsedUp));
+                        }
                     }
                     continue;
                 }
@@ -621,6 +651,10 @@ impl Model {
                     out.push(after);
                 }
             }
+        }
+        if self.bounds.given_up && !world.task.ended() && may_cancel(Some(&self.rows[usize::from(world.row)])) {
+            // The cancel takes the lease away in the same write.
+            out.push(World { task: Task::Failed, lease: None, ..*world });
         }
         if world.clock < self.bounds.clock {
             out.push(World { clock: world.clock + 1, ..*world });
@@ -798,6 +832,7 @@ const SMALL: Bounds = Bounds {
     refusals: false,
     missing_number: false,
     failures: false,
+    given_up: false,
     chunks: 2,
     lost_inits: 2,
     quick_troubles: None,
@@ -834,7 +869,7 @@ fn the_protocol_never_posts_twice_and_can_always_end() {
 
 #[test]
 fn nor_with_failures_refusals_and_numbers_that_are_missing() {
-    holds(Bounds { refusals: true, missing_number: true, failures: true, net: 1, ..SMALL });
+    holds(Bounds { refusals: true, missing_number: true, failures: true, given_up: true, net: 1, ..SMALL });
 }
 
 #[test]
@@ -869,11 +904,22 @@ fn death_judged_by_a_wrong_clock_posts_twice() {
 }
 
 #[test]
+fn a_missing_number_read_as_zero_posts_twice() {
+    posts_twice(Variant::MissingIsZero, Bounds { missing_number: true, ..SMALL });
+}
+
+#[test]
+fn a_refused_put_that_kills_the_id_posts_twice() {
+    posts_twice(Variant::RefusedPutKills, SMALL);
+}
+
+#[test]
 #[ignore = "minutes and gigabytes"]
 fn the_protocol_holds_within_wider_bounds() {
-    let all = Bounds { refusals: true, missing_number: true, failures: true, lost_inits: 3, ..SMALL };
+    let all = Bounds { refusals: true, missing_number: true, failures: true, given_up: true, lost_inits: 3, ..SMALL };
     holds(Bounds { life: 1, clock: 4, ..SMALL });
     holds(all);
     holds(Bounds { ids: 3, clock: 3, ..SMALL });
     holds(Bounds { chunks: 3, ..SMALL });
+    holds(Bounds { life: 1, clock: 4, ..all });
 }

@@ -3,6 +3,8 @@
 //! TikTok wants `count = floor(size / chunk_size)`, the remainder inside the last chunk. Whether its "MB" is 10^6 or
 //! 2^20 is not known, so the rules stay inside both readings.
 
+use serde::{Deserialize, Serialize};
+
 /// TikTok's limits and our own choice of a chunk's size. Bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChunkRules {
@@ -32,7 +34,7 @@ impl Default for ChunkRules {
 }
 
 /// The cut, as init is told of it and as the row keeps it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ChunkPlan {
     pub size: u64,
     pub chunk_size: u64,

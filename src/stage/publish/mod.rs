@@ -11,8 +11,16 @@
 //! All times are milliseconds. `now` is the ledger's clock; whether a publish id is dead is judged by TikTok's alone.
 
 pub mod chunks;
+mod driver;
 pub mod operator;
+mod post;
 pub mod protocol;
+pub mod record;
 pub mod row;
+mod settle;
 pub mod step;
 pub mod times;
+mod work;
+
+pub use driver::{Ended, Publisher};
+pub use work::{Confirm, Publish};

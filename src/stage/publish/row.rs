@@ -1,10 +1,13 @@
 //! One row per video: everything that is known of its publication.
 
+use serde::{Deserialize, Serialize};
+
 use super::chunks::ChunkPlan;
 use crate::outcome::Reason;
 
 /// How far a publication got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum State {
     /// What will be sent is fixed; no intent is open.
     Frozen,
@@ -49,7 +52,7 @@ impl State {
 }
 
 /// The row. Times are milliseconds; which clock is said at each.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publication {
     /// Rises when the publish id is proved dead. Each generation has at most one recorded id.
     pub generation: i64,

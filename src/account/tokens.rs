@@ -1,0 +1,212 @@
+//! An access token that works, refreshed when it has to be.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{ACCESS, REFRESH, Vault};
+use crate::event::LeaseToken;
+use crate::ledger::{Account, AccountState, Ledger, LedgerError};
+use crate::tiktok::client::Client;
+use crate::tiktok::refusal::{Class, Refusal};
+
+/// What a refreshed token lives where TikTok does not say: seconds.
+const UNKNOWN_LIFE: i64 = 1800;
+/// A token that lives at least so long is still worth a call: milliseconds.
+const STILL_GOOD: i64 = 5_000;
+/// How long one refresh may take before another process may try.
+const REFRESH_LEASE: i64 = 60 * 1000;
+/// How often and how long a process waits for the refresh of another.
+const WAIT: Duration = Duration::from_millis(250);
+const WAITS: u32 = 240;
+
+/// A token, and which pair it belongs to.
+#[derive(Debug, Clone)]
+pub struct Access {
+    pub token: SecretString,
+    pub version: i64,
+}
+
+#[derive(Clone)]
+pub struct Tokens {
+    ledger: Ledger,
+    vault: Arc<Vault>,
+    client: Client,
+}
+
+impl Tokens {
+    pub fn new(ledger: Ledger, vault: Arc<Vault>, client: Client) -> Self {
+        Self { ledger, vault, client }
+    }
+
+    /// A token for this account, newer than the version that TikTok has just refused, if one was.
+    pub async fn access(&self, account: &str, refused: Option<i64>) -> Result<Access, Refusal> {
+        for _ in 0..WAITS {
+            let found = self.load(account).await?;
+            let now = self.ledger.now().await.map_err(unavailable)?;
+            let is_due = now >= found.tokens.refresh_at;
+            let is_refused = refused.is_some_and(|version| found.token_version <= version);
+            if !is_due && !is_refused {
+                return self.open(&found);
+            }
+            match self.refresh(&found, now).await? {
+                Refreshed::Here(access) => return Ok(access),
+                // What is still good may be used while a refresh fails.
+                Refreshed::Failed(_) if !is_refused && found.tokens.access_expires_at > now + STILL_GOOD => {
+                    return self.open(&found);
+                }
+                Refreshed::Failed(refusal) => return Err(refusal),
+                Refreshed::Elsewhere => tokio::time::sleep(WAIT).await,
+            }
+        }
+        Err(Refusal::not_sent("another process has been refreshing the account's token for a minute"))
+    }
+
+    async fn load(&self, account: &str) -> Result<Account, Refusal> {
+        let found = self.ledger.account(account).await.map_err(unavailable)?;
+        let found = found.ok_or_else(|| {
+            Refusal::ours(Class::PermanentForVideo, "account_removed", "the account was removed; upload to another one")
+        })?;
+        match found.state {
+            AccountState::Active => Ok(found),
+            AccountState::Reconnect => {
+                let why = found.state_reason.as_deref().unwrap_or("TikTok no longer takes its tokens");
+                Err(reconnect(format!("the account must be connected again: {why}")))
+            }
+        }
+    }
+
+    fn open(&self, account: &Account) -> Result<Access, Refusal> {
+        let token = self.vault.open(ACCESS, &account.id, &account.tokens.access).map_err(|error| {
+            reconnect(format!(
+                "its token can't be opened ({error}); put the old ENCRYPTION_KEY back, or connect it again"
+            ))
+        })?;
+        Ok(Access { token, version: account.token_version })
+    }
+
+    /// One at a time over the whole fleet.
+    async fn refresh(&self, account: &Account, now: i64) -> Result<Refreshed, Refusal> {
+        let lease = LeaseToken::new();
+        let taken = async {
+            let tx = self.ledger.begin().await?;
+            let taken = tx.lease_refresh(&account.id, account.token_version, lease, now + REFRESH_LEASE).await?;
+            tx.commit().await?;
+            Ok::<_, LedgerError>(taken)
+        };
+        if !taken.await.map_err(unavailable)? {
+            return Ok(Refreshed::Elsewhere);
+        }
+        let refresh = self.vault.open(REFRESH, &account.id, &account.tokens.refresh).map_err(|error| {
+            reconnect(format!(
+                "its token can't be opened ({error}); put the old ENCRYPTION_KEY back, or connect it again"
+            ))
+        })?;
+        let mut answer = self.client.refresh(&refresh).await;
+        if matches!(&answer, Err(refusal) if refusal.class == Class::OutcomeUnknown) {
+            // The answer was lost. The same token once more: if TikTok has used it up, the pair is lost for good.
+            answer = self.client.refresh(&refresh).await;
+        }
+        match answer {
+            Ok(answered) => self.store(account, lease, &refresh, answered.value).await,
+            Err(refusal) if refusal.class == Class::NeedsReconnect => {
+                self.lost(account, &refusal).await;
+                Err(refusal)
+            }
+            Err(refusal) => {
+                self.give_up(account, lease).await;
+                Ok(Refreshed::Failed(refusal))
+            }
+        }
+    }
+
+    /// Committed before its first use. The used refresh token is dead, so this is tried until it is written.
+    async fn store(
+        &self,
+        account: &Account,
+        lease: LeaseToken,
+        used: &SecretString,
+        fresh: crate::tiktok::wire::Tokens,
+    ) -> Result<Refreshed, Refusal> {
+        if fresh.open_id != account.open_id && !fresh.open_id.is_empty() {
+            let text = "TikTok answered a refresh with another creator's tokens; connect the account again";
+            self.lost(account, &reconnect(text)).await;
+            return Err(reconnect(text));
+        }
+        // Never overwritten with something empty.
+        let refresh = fresh.refresh_token.as_ref().filter(|token| !token.expose_secret().is_empty()).unwrap_or(used);
+        let sealed = |purpose, secret: &SecretString| {
+            self.vault
+                .seal(purpose, &account.id, secret.expose_secret())
+                .map_err(|error| Refusal::not_sent(error.to_string()))
+        };
+        let (access, refresh) = (sealed(ACCESS, &fresh.access_token)?, sealed(REFRESH, refresh)?);
+        let mut pause = Duration::from_millis(50);
+        for _ in 0..8 {
+            let stored = async {
+                let tx = self.ledger.begin().await?;
+                let lives = (Some(fresh.expires_in.unwrap_or(UNKNOWN_LIFE)), fresh.refresh_expires_in);
+                let pair = super::pair(tx.now(), access.clone(), refresh.clone(), lives);
+                tx.put_tokens(&account.id, account.token_version, lease, &pair).await?;
+                tx.commit().await
+            };
+            match stored.await {
+                Ok(()) => {
+                    tracing::info!(account.id = account.id, "the account's tokens were refreshed");
+                    let access = Access { token: fresh.access_token, version: account.token_version + 1 };
+                    return Ok(Refreshed::Here(access));
+                }
+                // Connected anew meanwhile: that pair is the newer one.
+                Err(LedgerError::Conflict) => return Ok(Refreshed::Elsewhere),
+                Err(error) => {
+                    tracing::error!(account.id = account.id, %error, "refreshed tokens could not be stored; tried again");
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+            }
+        }
+        Err(Refusal::not_sent("the refreshed tokens could not be stored"))
+    }
+
+    /// The pair is gone for good: its posts wait, and the person is told.
+    async fn lost(&self, account: &Account, refusal: &Refusal) {
+        let marked = async {
+            let tx = self.ledger.begin().await?;
+            tx.needs_reconnect(&account.id, account.token_version, &refusal.text).await?;
+            tx.commit().await
+        };
+        match marked.await {
+            Ok(()) => {
+                tracing::warn!(account.id = account.id, why = refusal.text, "the account must be connected again")
+            }
+            Err(error) => tracing::error!(account.id = account.id, %error, "a lost pair of tokens could not be noted"),
+        }
+    }
+
+    async fn give_up(&self, account: &Account, lease: LeaseToken) {
+        let given = async {
+            let tx = self.ledger.begin().await?;
+            tx.release_refresh(&account.id, lease).await?;
+            tx.commit().await
+        };
+        if let Err(error) = given.await {
+            tracing::warn!(account.id = account.id, %error, "the lease of a refresh could not be given back; it runs out");
+        }
+    }
+}
+
+enum Refreshed {
+    Here(Access),
+    /// Somebody else is at it, or was.
+    Elsewhere,
+    Failed(Refusal),
+}
+
+fn reconnect(text: impl Into<String>) -> Refusal {
+    Refusal::ours(Class::NeedsReconnect, "reconnect", text)
+}
+
+fn unavailable(error: LedgerError) -> Refusal {
+    Refusal::not_sent(error.to_string())
+}

@@ -1,0 +1,347 @@
+//! Drives the protocol: commits the write that `decide` gives, makes the one call that comes with it, and asks again
+//! with the answer.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use secrecy::ExposeSecret;
+
+use super::chunks::{ChunkPlan, ChunkRules};
+use super::post;
+use super::protocol::decide;
+use super::record::{self, Record, Written};
+use super::row::Publication;
+use super::step::{At, End, Event, Next, Role, Step, Tell, Write};
+use super::times::Times;
+use crate::account::{Access, Tokens, Vault};
+use crate::config::StageConfig;
+use crate::ledger::{Ledger, LedgerError, TaskRow, Tx, Video};
+use crate::limit::{self, Ask, Verdict};
+use crate::media::Media;
+use crate::outcome::Reason;
+use crate::relay::Dispatch;
+use crate::stage::Lease;
+use crate::tiktok::client::{Chunk, Client};
+use crate::tiktok::fit;
+use crate::tiktok::refusal::{Class, Key, Refusal};
+use crate::tiktok::wire::{CreatorInfo, PostInfo};
+
+/// What publish and confirm work with.
+#[derive(Clone)]
+pub struct Publisher {
+    pub ledger: Ledger,
+    pub dispatch: Dispatch,
+    pub media: Media,
+    pub client: Client,
+    pub tokens: Tokens,
+    pub vault: Arc<Vault>,
+    pub config: StageConfig,
+    pub times: Times,
+    pub rules: ChunkRules,
+}
+
+/// How a run came to its end: what is still to be written in the settlement's transaction, and the end itself.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    pub(super) write: Option<(Record, Write)>,
+    pub(super) end: End,
+}
+
+/// Why a run stopped without an end of the protocol's.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// The lease is over, or somebody else has the row.
+    Stopped,
+    Ledger(LedgerError),
+    /// What should be sent can't be read, or never could be sent.
+    Reason(Reason),
+}
+
+impl From<LedgerError> for Broken {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+/// One run: a video, the lease on its task, and what TikTok last said of the creator.
+pub(super) struct Drive<'a> {
+    publisher: &'a Publisher,
+    lease: &'a Lease,
+    role: Role,
+    video: Video,
+    creator: Option<CreatorInfo>,
+}
+
+impl<'a> Drive<'a> {
+    pub(super) async fn begin(publisher: &'a Publisher, lease: &'a Lease, role: Role) -> Result<Self, Broken> {
+        let gone = || Broken::Reason(Reason::new("video_missing", "the video is no longer in the ledger"));
+        let video = publisher.ledger.video(lease.video()).await?.ok_or_else(gone)?;
+        Ok(Self { publisher, lease, role, video, creator: None })
+    }
+
+    pub(super) async fn run(mut self) -> Result<Ended, Broken> {
+        let mut seen = self.frozen().await?;
+        let mut event = Event::Started;
+        loop {
+            if self.lease.over.is_cancelled() {
+                return Err(Broken::Stopped);
+            }
+            let now = self.publisher.ledger.now().await?;
+            let at = At { lease: self.lease.token, role: self.role, now };
+            let Step { write, tell, next } = decide(&seen.publication, &event, &at, &self.publisher.times);
+            if let Some(tell) = tell {
+                self.tell(tell).await?;
+            }
+            if let Next::End(end) = next {
+                return match end {
+                    End::Stop => Err(Broken::Stopped),
+                    end => Ok(Ended { write: write.map(|write| (seen, write)), end }),
+                };
+            }
+            if let Some(write) = write {
+                if let Some(refused) = self.commit(&seen, &write).await? {
+                    event = refused;
+                    continue;
+                }
+                seen = record::load(&self.publisher.ledger, self.video.id).await?.ok_or(Broken::Stopped)?;
+                // What was committed is what is acted on, and nothing that came after it.
+                if seen.publication != write.row {
+                    return Err(Broken::Stopped);
+                }
+            }
+            event = self.call(&seen.publication, next).await?;
+        }
+    }
+
+    /// Rule 1: the rendition's hash, size and chunk plan are committed before any init.
+    async fn frozen(&self) -> Result<Record, Broken> {
+        if let Some(record) = record::load(&self.publisher.ledger, self.video.id).await? {
+            return Ok(record);
+        }
+        let (Some(size), Some(hash)) = (self.video.edited_size, self.video.edited_sha256.clone()) else {
+            return Err(Broken::Reason(Reason::new("not_edited", "the video has no rendition to send")));
+        };
+        let plan = ChunkPlan::new(u64::try_from(size).unwrap_or(0), &self.publisher.rules)
+            .map_err(|error| Broken::Reason(Reason::new("size_refused", error.to_string())))?;
+        let publication = Publication::freeze(hash, plan, !post::is_private(&self.video));
+        let tx = self.publisher.ledger.begin().await?;
+        match tx.task(self.lease.row.task.id).await? {
+            Some(row) if row.task.token == Some(self.lease.token) => {}
+            Some(_) | None => return Err(Broken::Stopped),
+        }
+        record::freeze(&tx, self.video.id, &self.video.account, &publication).await?;
+        tx.commit().await?;
+        record::load(&self.publisher.ledger, self.video.id).await?.ok_or(Broken::Stopped)
+    }
+
+    /// The write, with the limits' permits where it is an intent. Some: what to tell the protocol instead.
+    async fn commit(&self, seen: &Record, write: &Write) -> Result<Option<Event>, Broken> {
+        let tx = self.publisher.ledger.begin().await?;
+        let task = self.lease.row.task.id;
+        if record::write(&tx, self.video.id, task, seen, write).await? == Written::Lost {
+            return Ok(Some(Event::WriteLost));
+        }
+        if write.permits {
+            if let Verdict::Closed { until, reason } = limit::take(&tx, &self.publisher.asks(&self.lease.row)).await? {
+                return Ok(Some(Event::LimitClosed { until, reason }));
+            }
+            tx.mark_permitted(task).await?;
+            let detail = serde_json::json!({ "init": write.row.inits, "generation": write.row.generation });
+            tx.note(self.video.id, Some(crate::event::Stage::Publish), "init", detail).await?;
+        }
+        tx.commit().await?;
+        Ok(None)
+    }
+
+    async fn call(&mut self, row: &Publication, next: Next) -> Result<Event, Broken> {
+        let over = self.lease.over.clone();
+        tokio::select! {
+            event = self.call_out(row, next) => event,
+            () = over.cancelled() => Err(Broken::Stopped),
+        }
+    }
+
+    async fn call_out(&mut self, row: &Publication, next: Next) -> Result<Event, Broken> {
+        Ok(match next {
+            Next::AskCreatorInfo => self.ask_creator().await?,
+            Next::SendInit => self.send_init(row).await,
+            Next::Put { chunk } => self.put(row, chunk).await?,
+            Next::AskStatus => self.ask_status(row).await,
+            Next::End(_) => return Err(Broken::Stopped),
+        })
+    }
+
+    async fn ask_creator(&mut self) -> Result<Event, Broken> {
+        let client = &self.publisher.client;
+        let answered = self.with_token(|access| async move { client.creator_info(&access.token).await }).await;
+        let creator = match answered {
+            Ok(answered) => answered.value,
+            Err(refusal) => return Ok(Event::CreatorRefuses(refusal)),
+        };
+        let post = post::info(&self.video, &creator);
+        if let Err(refusal) = fit::fits(&post, post::length(&self.video), &creator) {
+            return Ok(Event::CreatorRefuses(refusal));
+        }
+        let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let tx = self.publisher.ledger.begin().await?;
+        let (username, avatar) = (text(&creator.creator_username), text(&creator.creator_avatar_url));
+        tx.put_profile(&self.video.account, username.as_deref(), avatar.as_deref()).await?;
+        tx.commit().await?;
+        self.creator = Some(creator);
+        Ok(Event::CreatorAgrees)
+    }
+
+    async fn send_init(&self, row: &Publication) -> Event {
+        let Some(creator) = &self.creator else {
+            return Event::InitRefused(Refusal::not_sent("the creator was not asked"));
+        };
+        let (client, plan): (_, ChunkPlan) = (&self.publisher.client, row.plan);
+        let post: &PostInfo = &post::info(&self.video, creator);
+        let answered = self
+            .with_token(|access| async move {
+                client.init(&access.token, post, plan.size, plan.chunk_size, plan.count).await
+            })
+            .await;
+        match answered {
+            Err(refusal) => Event::InitRefused(refusal),
+            Ok(answered) => {
+                let url = answered.value.upload_url.expose();
+                match self.publisher.vault.seal_upload_url(&self.video.id.to_string(), url) {
+                    Ok(sealed) => {
+                        let publish_id = answered.value.publish_id;
+                        Event::InitAnswered { publish_id, upload_url: sealed, date: answered.date }
+                    }
+                    // Nobody holds the URL then, so it counts as a lost answer.
+                    Err(error) => Event::InitRefused(Refusal::answer_lost(error.to_string())),
+                }
+            }
+        }
+    }
+
+    /// Rule 4: only to the stored URL, from the frozen rendition.
+    async fn put(&self, row: &Publication, chunk: u32) -> Result<Event, Broken> {
+        let refused = |refusal| Ok(Event::PutRefused { chunk, refusal });
+        let sealed = row.upload_url.as_deref().unwrap_or_default();
+        let opened = self.publisher.vault.open_upload_url(&self.video.id.to_string(), sealed);
+        let url = match opened.map(|url| self.publisher.client.upload_url(url.expose_secret())) {
+            Ok(Ok(url)) => url,
+            Ok(Err(refusal)) => return refused(refusal),
+            Err(error) => return refused(Refusal::not_sent(format!("the upload URL can't be opened: {error}"))),
+        };
+        let (first, end) = (row.plan.start(chunk), row.plan.end(chunk));
+        let body = match self.rendition(row, first, end).await {
+            Ok(body) => body,
+            Err(refusal) => return refused(refusal),
+        };
+        let part = Chunk { first, end, total: row.plan.size };
+        match self.publisher.client.put_chunk(&url, "video/mp4", part, body).await {
+            Ok(answered) => Ok(Event::PutAnswered { chunk, complete: answered.value.complete }),
+            Err(refusal) => refused(refusal),
+        }
+    }
+
+    /// The bytes from `first` up to `end`, telling how far they are while they go.
+    async fn rendition(
+        &self,
+        row: &Publication,
+        first: u64,
+        end: u64,
+    ) -> Result<BoxStream<'static, std::io::Result<Bytes>>, Refusal> {
+        let key = self.video.edited_key.as_deref().unwrap_or_default();
+        if self.video.edited_sha256.as_deref() != Some(&row.content_hash) {
+            let text = "the rendition is not the one that was frozen for this post";
+            return Err(Refusal::ours(Class::Bug, "rendition_changed", text));
+        }
+        let media = &self.publisher.media;
+        let stream = media.read(key, first..end).await.map_err(|error| Refusal::not_sent(error.to_string()))?;
+        let (progress, size) = (self.lease.progress_sender(), row.plan.size);
+        let mut sent = first;
+        Ok(stream
+            .inspect(move |piece| {
+                if let Ok(piece) = piece {
+                    sent += u64::try_from(piece.len()).unwrap_or(0);
+                    progress.raise(percent(sent, size));
+                }
+            })
+            .boxed())
+    }
+
+    async fn ask_status(&self, row: &Publication) -> Event {
+        let client = &self.publisher.client;
+        let publish_id = row.publish_id.as_deref().unwrap_or_default();
+        let answered = self.with_token(|access| async move { client.status(&access.token, publish_id).await }).await;
+        match answered {
+            Ok(answered) => Event::StatusAnswered { status: answered.value, date: answered.date },
+            Err(refusal) => Event::StatusRefused(refusal),
+        }
+    }
+
+    /// A 401 is never an outcome: a fresh token, and the call once more.
+    async fn with_token<T, F>(&self, call: impl Fn(Access) -> F) -> Result<T, Refusal>
+    where
+        F: Future<Output = Result<T, Refusal>>,
+    {
+        let account = &self.video.account;
+        let access = self.publisher.tokens.access(account, None).await?;
+        let version = access.version;
+        match call(access).await {
+            Err(refusal) if refusal.class == Class::TokenExpired => {
+                let fresh = self.publisher.tokens.access(account, Some(version)).await?;
+                match call(fresh).await {
+                    Err(again) if again.class == Class::TokenExpired => {
+                        Err(Refusal { class: Class::NeedsReconnect, ..again })
+                    }
+                    other => other,
+                }
+            }
+            other => other,
+        }
+    }
+
+    /// What the rest of the fleet should know.
+    async fn tell(&self, tell: Tell) -> Result<(), Broken> {
+        let tx = self.publisher.ledger.begin().await?;
+        match tell {
+            Tell::Close { key, until, reason } => {
+                let key = match key {
+                    Key::Account => limit::Key::Creator(self.lease.row.creator.clone()),
+                    Key::App | Key::All => limit::Key::Publish,
+                };
+                limit::close(&tx, &key, until, reason).await?;
+            }
+            Tell::Reconnect(reason) => {
+                if let Some(account) = tx.account(&self.video.account).await? {
+                    tx.needs_reconnect(&account.id, account.token_version, &reason.text).await?;
+                }
+            }
+        }
+        Ok(tx.commit().await?)
+    }
+}
+
+impl Publisher {
+    /// The limits of one init, stage and account together.
+    pub(super) fn asks(&self, task: &TaskRow) -> [Ask; 2] {
+        [
+            Ask { key: limit::Key::Publish, rate: self.config.limit },
+            Ask { key: limit::Key::Creator(task.creator.clone()), rate: self.config.limit_per_account },
+        ]
+    }
+
+    /// Writes what a run left to be written with its settlement.
+    pub(super) async fn write_end(&self, tx: &Tx, task: &TaskRow, ended: &Ended) -> Result<(), LedgerError> {
+        let Some((seen, write)) = &ended.write else { return Ok(()) };
+        // The task is settled in this transaction already, so its lease is shown by the token that settled it.
+        match record::write_settled(tx, task, seen, write).await? {
+            Written::Done => Ok(()),
+            Written::Lost => Err(LedgerError::Conflict),
+        }
+    }
+}
+
+/// Bytes that are on their way are not yet a post: the bar ends when TikTok says so.
+fn percent(sent: u64, size: u64) -> u8 {
+    u8::try_from(sent.saturating_mul(95) / size.max(1)).unwrap_or(95)
+}
