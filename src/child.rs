@@ -14,7 +14,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 /// Waits for the work, and kills the whole group when the lifeline (file descriptor 3) ends. `wait` is repeated since
-/// a trapped signal ends it early. The arguments are the three limits, each a number or `unlimited`, then the command.
+/// a trapped signal ends it early; the last one sees the watcher gone, so that nothing is left when we are told of the
+/// end. The arguments are the three limits, each a number or `unlimited`, then the command.
 const SUPERVISOR: &str = r#"
 exec 3<&0 </dev/null
 trap : TERM INT
@@ -29,6 +30,7 @@ watch=$!
 wait "$work"; status=$?
 while kill -0 "$work" 2>/dev/null; do wait "$work"; status=$?; done
 kill -KILL "$watch" 2>/dev/null
+wait "$watch" 2>/dev/null
 exit "$status"
 "#;
 

@@ -6,9 +6,11 @@
 //! posts wait for a person, and fail no video.
 
 mod add;
+mod rewrap;
 mod tokens;
 
 pub use add::{AddError, NewTokens, add};
+pub use rewrap::rewrap;
 pub use tokens::{Access, Tokens};
 
 use secrecy::SecretString;

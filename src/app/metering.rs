@@ -48,6 +48,6 @@ async fn write_down(ledger: &Ledger, meter: &Meter, process: &str) -> Result<(),
 }
 
 /// `2026-11`, in UTC: a plan's month.
-pub fn month(now: i64) -> String {
+fn month(now: i64) -> String {
     chrono::DateTime::from_timestamp_millis(now).unwrap_or_default().format("%Y-%m").to_string()
 }

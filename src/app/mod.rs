@@ -1,9 +1,19 @@
 //! Building everything from a [`Config`]: roles, and the parts that `up` starts itself.
 
 mod command;
+mod doctor;
 pub mod embedded;
 mod failure;
 mod logging;
+mod metering;
+mod parts;
+mod patience;
+mod process;
+mod roles;
+mod sandbox;
+mod signals;
+mod stores;
+mod up;
 
 pub use self::command::{AccountAdd, Keys, Manner, Migrate, Output, RoleName, ServerCommand, Workers};
 pub use self::failure::{Exit, Failure};
@@ -11,6 +21,16 @@ pub use self::logging::log_to_stderr;
 use crate::config::Config;
 
 /// Runs one command of the server's side to its end. `config` was loaded for [`ServerCommand::role`].
-pub async fn run(command: ServerCommand, _config: Config, _manner: Manner) -> Result<(), Failure> {
-    Err(Failure::failed(format!("{command:?} is not built yet")))
+pub async fn run(command: ServerCommand, config: Config, manner: Manner) -> Result<(), Failure> {
+    match command {
+        ServerCommand::Up => up::up(config).await,
+        ServerCommand::Serve => roles::serve(config).await,
+        ServerCommand::Work(workers) => roles::work(config, workers).await,
+        ServerCommand::Migrate(step) => stores::migrate(&config, step, manner).await,
+        ServerCommand::Doctor => doctor::doctor(config, manner).await,
+        ServerCommand::Sandbox { listen } => sandbox::run(&config, &listen).await,
+        ServerCommand::Keys(command) => stores::keys(&config, command, manner).await,
+        ServerCommand::AccountsAdd(add) => stores::add_account(&config, add, manner).await,
+        ServerCommand::AccountsImport => stores::import_accounts(&config, manner).await,
+    }
 }

@@ -52,7 +52,10 @@ where
                     return Err(Failure::unavailable(message));
                 }
                 if tries == 1 {
-                    tracing::info!("{what} at {shown} can't be reached yet ({text}); trying for {} s", PATIENCE.as_secs());
+                    tracing::info!(
+                        "{what} at {shown} can't be reached yet ({text}); trying for {} s",
+                        PATIENCE.as_secs()
+                    );
                 }
                 sleep(pause).await;
             }

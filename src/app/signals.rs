@@ -26,7 +26,12 @@ impl Signals {
     }
 
     /// Stops the work and waits for `ended`: until the deadline by itself, after it by handing back.
-    pub(super) async fn stop<T>(&mut self, stop: &Stop, deadline: Duration, ended: impl Future<Output = T>) -> Option<T> {
+    pub(super) async fn stop<T>(
+        &mut self,
+        stop: &Stop,
+        deadline: Duration,
+        ended: impl Future<Output = T>,
+    ) -> Option<T> {
         stop.reading.cancel();
         let mut ended = std::pin::pin!(ended);
         tokio::select! {

@@ -85,7 +85,7 @@ async fn server(
         eprintln!("subiteya: Redis is disabled (ENABLE_REDIS=false), so no worker starts; uploads wait in the ledger");
         return Ok(());
     }
-    app::run(command, config, manner).await
+    Box::pin(app::run(command, config, manner)).await
 }
 
 fn completions(shell: Shell) -> Result<(), Failure> {

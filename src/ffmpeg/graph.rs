@@ -60,8 +60,9 @@ impl Picture<'_> {
         let (w, h) = self.layout.picture;
         if self.probe.hdr && self.tone_maps {
             let transfer = if self.probe.color_transfer == "arib-std-b67" { "arib-std-b67" } else { "smpte2084" };
+            let range = if self.probe.full_range { "full" } else { "limited" };
             return vec![
-                format!("zscale={w}:{h}:tin={transfer}:min=bt2020nc:pin=bt2020:rin=limited:t=linear:npl=100"),
+                format!("zscale={w}:{h}:tin={transfer}:min=bt2020nc:pin=bt2020:rin={range}:t=linear:npl=100"),
                 "format=gbrpf32le,zscale=p=bt709,tonemap=hable:desat=0".to_owned(),
                 "zscale=t=bt709:m=bt709:r=limited,format=yuv420p".to_owned(),
             ];
@@ -69,6 +70,10 @@ impl Picture<'_> {
         let matrix = match self.probe.color_matrix.as_str() {
             "smpte170m" | "bt470bg" => ":in_color_matrix=bt601:out_color_matrix=bt709",
             "bt2020nc" | "bt2020c" => ":in_color_matrix=bt2020:out_color_matrix=bt709",
+            // Untagged small pictures are BT.601 to every player, and come out larger, where they would be BT.709.
+            "" | "unknown" if self.probe.width.min(self.probe.height) < 720 => {
+                ":in_color_matrix=bt601:out_color_matrix=bt709"
+            }
             _ => "",
         };
         vec![format!("scale={w}:{h}:flags=bicubic{matrix}:out_range=tv"), "format=yuv420p".to_owned()]

@@ -77,7 +77,7 @@ impl Tools {
         let options = ["-hide_banner", "-nostdin", "-loglevel", "error", "-xerror"];
         let mut args: Vec<OsString> = options.map(OsString::from).into();
         args.extend(image.guards().map(OsString::from));
-        args.extend(["-i", "watermark", "-frames:v", "1", "-f", "null", "-"].map(OsString::from));
+        args.extend(["-threads", "1", "-i", "watermark", "-frames:v", "1", "-f", "null", "-"].map(OsString::from));
         let task = Task {
             program: &self.ffmpeg,
             folder: folder.path(),

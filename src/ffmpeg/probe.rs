@@ -173,7 +173,8 @@ impl Look<'_> {
     }
 
     async fn ffprobe(&self, what: &[&str], on_line: impl FnMut(&str) -> bool + Send) -> Result<Ended, Fault> {
-        let mut args: Vec<OsString> = ["-hide_banner", "-loglevel", "warning"].map(OsString::from).into();
+        let mut args: Vec<OsString> =
+            ["-hide_banner", "-loglevel", "warning", "-threads", "1"].map(OsString::from).into();
         args.extend(guards(self.container).into_iter().map(OsString::from));
         args.extend(what.iter().map(OsString::from));
         args.extend(["-i", "input"].map(OsString::from));

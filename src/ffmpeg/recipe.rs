@@ -35,6 +35,15 @@ pub enum Treatment {
     Encoded(Vec<&'static str>),
 }
 
+impl std::fmt::Display for Treatment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Treatment::Copied => f.write_str("copied"),
+            Treatment::Encoded(why) => write!(f, "encoded: {}", why.join(", ")),
+        }
+    }
+}
+
 impl Treatment {
     fn from(why: Vec<&'static str>) -> Self {
         if why.is_empty() { Self::Copied } else { Self::Encoded(why) }

@@ -151,7 +151,8 @@ impl Tools {
     /// is never decoded by the first; it also shows that the result decodes.
     async fn thumbnail(&self, probe: &Probe, folder: &Path, cancel: &CancellationToken) -> Result<PathBuf, Fault> {
         let at = format!("{:.3}", probe.video_duration.as_secs_f64() / 3.0);
-        let mut args: Vec<&str> = "-hide_banner -nostdin -y -loglevel error -threads 1 -ss".split(' ').collect();
+        let mut args: Vec<&str> =
+            "-hide_banner -nostdin -y -loglevel error -filter_threads 1 -threads 1 -ss".split(' ').collect();
         args.push(&at);
         args.extend(guards(Container::Mov));
         args.extend("-i output.mp4 -map 0:v:0 -frames:v 1 -vf scale=w='min(540,iw)':h=-2:out_range=pc".split(' '));

@@ -130,9 +130,9 @@ impl Tools {
 
     /// A folder that only we may enter, removed when dropped.
     pub(super) fn private_folder(&self) -> Result<TempDir, Fault> {
-        tempfile::Builder::new()
-            .prefix("edit-")
-            .tempdir_in(&self.setup.spool)
+        let spool = &self.setup.spool;
+        std::fs::create_dir_all(spool)
+            .and_then(|()| tempfile::Builder::new().prefix("edit-").tempdir_in(spool))
             .map_err(|error| Fault::io("making a private folder", &error))
     }
 

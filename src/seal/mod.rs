@@ -9,7 +9,7 @@
 
 mod ring;
 
-pub use ring::{BadKeys, KeyRing};
+pub use ring::KeyRing;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -103,6 +103,11 @@ mod tests {
     use secrecy::ExposeSecret;
 
     use super::*;
+    use crate::config::EncryptionKeys;
+
+    fn ring(text: &str) -> Result<KeyRing, crate::config::WrongKey> {
+        EncryptionKeys::parse(text.as_bytes()).map(|keys| KeyRing::of(&keys))
+    }
 
     const OLD: &str = "0123456789abcdef0123456789abcdef";
     const NEW: &str = "fedcba9876543210fedcba9876543210";
@@ -110,7 +115,7 @@ mod tests {
 
     #[test]
     fn what_is_sealed_opens_in_its_own_context_only() {
-        let ring = KeyRing::from_text(OLD).unwrap();
+        let ring = ring(OLD).unwrap();
         let sealed = ring.seal(HERE, "act.secret").unwrap();
         assert!(sealed.starts_with("v1:") && !sealed.contains("act.secret"));
         let opened = ring.open(HERE, &sealed).unwrap();
@@ -129,12 +134,12 @@ mod tests {
 
     #[test]
     fn a_changed_text_a_swapped_id_and_a_wrong_key_are_refused() {
-        let old = KeyRing::from_text(OLD).unwrap();
-        let both = KeyRing::from_text(&format!("{NEW},{OLD}")).unwrap();
+        let old = ring(OLD).unwrap();
+        let both = ring(&format!("{NEW},{OLD}")).unwrap();
         let sealed = old.seal(HERE, "x").unwrap();
         let swapped = sealed.replace(key_id(&sealed).unwrap(), &both.newest().id);
         assert_eq!(both.open(HERE, &swapped).unwrap_err(), SealError::Refused);
-        let other = KeyRing::from_text(NEW).unwrap();
+        let other = ring(NEW).unwrap();
         assert!(matches!(other.open(HERE, &sealed).unwrap_err(), SealError::UnknownKey(_)));
         let mut changed = sealed.clone().into_bytes();
         let at = changed.len() - 5;
@@ -147,8 +152,8 @@ mod tests {
 
     #[test]
     fn after_a_rotation_old_texts_open_and_say_that_they_are_stale() {
-        let sealed = KeyRing::from_text(OLD).unwrap().seal(HERE, "x").unwrap();
-        let ring = KeyRing::from_text(&format!("{NEW},{OLD}")).unwrap();
+        let sealed = ring(OLD).unwrap().seal(HERE, "x").unwrap();
+        let ring = ring(&format!("{NEW},{OLD}")).unwrap();
         assert!(ring.open(HERE, &sealed).unwrap().stale);
         assert!(!ring.open(HERE, &ring.seal(HERE, "x").unwrap()).unwrap().stale);
     }

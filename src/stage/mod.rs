@@ -7,6 +7,7 @@
 
 pub mod doubt;
 pub mod due;
+pub mod edit;
 pub mod lease;
 pub mod publish;
 pub mod run;
@@ -71,6 +72,15 @@ pub enum Admission {
         until: i64,
         reason: Reason,
     },
+}
+
+impl From<crate::limit::Verdict> for Admission {
+    fn from(verdict: crate::limit::Verdict) -> Self {
+        match verdict {
+            crate::limit::Verdict::Open => Self::Open,
+            crate::limit::Verdict::Closed { until, reason } => Self::Closed { until, reason },
+        }
+    }
 }
 
 /// How a run came back.

@@ -28,6 +28,10 @@ pub struct Lease {
 pub struct Progress(watch::Sender<u8>);
 
 impl Progress {
+    pub fn sender(&self) -> &watch::Sender<u8> {
+        &self.0
+    }
+
     pub fn raise(&self, percent: u8) {
         self.0.send_if_modified(|now| {
             let higher = percent > *now;

@@ -178,7 +178,8 @@ impl Client {
         match head.http {
             201 => Ok(Answered { value: Taken { complete: true }, date: head.date }),
             206 => Ok(Answered { value: Taken { complete: false }, date: head.date }),
-            _ => Err(refusal::of_upload(head, &text)),
+            // An error page likes to repeat the address that was asked for.
+            _ => Err(refusal::of_upload(head, &url.hidden_in(&text))),
         }
     }
 

@@ -37,6 +37,16 @@ impl UploadUrl {
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
+
+    /// The text without what is secret of this URL: its query, and each of its values.
+    pub(super) fn hidden_in(&self, text: &str) -> String {
+        let Ok(url) = Url::parse(self.expose()) else { return String::new() };
+        let mut text = text.replace(url.query().filter(|query| !query.is_empty()).unwrap_or(self.expose()), "…");
+        for (_, value) in url.query_pairs().filter(|(_, value)| value.len() > 3) {
+            text = text.replace(&*value, "…");
+        }
+        text
+    }
 }
 
 #[cfg(test)]

@@ -257,7 +257,7 @@ async fn a_chunk_goes_with_its_length_and_range_and_without_a_token() {
 async fn a_refused_chunk_is_a_reason_to_ask_but_for_a_400() {
     let chunk = Chunk { first: 0, end: 1, total: 1 };
     for status in [403, 404, 416, 500, 503, 400] {
-        let far = Far::with([(status, "no")]).await;
+        let far = Far::with([(status, "no PUT /video/?upload_id=1&upload_token=hidden, hidden")]).await;
         let refusal = put(&far, &[b"a"], chunk).await.expect_err("a refusal");
         let class = if status == 400 { Class::Bug } else { Class::OutcomeUnknown };
         assert_eq!(refusal.class, class, "{status}");

@@ -5,7 +5,7 @@ use super::record;
 use super::step::Role;
 use crate::event::Stage;
 use crate::ledger::{AccountState, Ledger, LedgerError, Released, TaskRow, Tx};
-use crate::limit::{self, Ask, Verdict};
+use crate::limit::{self, Ask};
 use crate::outcome::{Outcome, Reason};
 use crate::stage::{Admission, Lease, Run, Work};
 
@@ -21,7 +21,7 @@ impl Work for Publish {
 
     async fn look(&self, ledger: &Ledger) -> Result<Admission, LedgerError> {
         let ask = Ask { key: limit::Key::Publish, rate: self.0.config.limit };
-        Ok(admission(limit::look(ledger, ledger.now().await?, &[ask]).await?))
+        Ok(limit::look(ledger, ledger.now().await?, &[ask]).await?.into())
     }
 
     /// Takes nothing: the permits are taken with the intent. What resumes needs none.
@@ -37,7 +37,7 @@ impl Work for Publish {
             let text = account.state_reason.unwrap_or_else(|| "the account must be connected again".to_owned());
             return Ok(Admission::Closed { until: tx.now() + RECONNECT_PAUSE, reason: Reason::new("reconnect", text) });
         }
-        Ok(admission(limit::look(tx, tx.now(), &self.0.asks(task)).await?))
+        Ok(limit::look(tx, tx.now(), &self.0.asks(task)).await?.into())
     }
 
     async fn run(&self, lease: &Lease) -> Run<Ended> {
@@ -87,12 +87,5 @@ impl Work for Confirm {
 
     async fn last(&self, tx: &Tx, task: &TaskRow, reason: Reason) -> Result<Outcome, LedgerError> {
         self.0.exhaust(tx, task, reason).await
-    }
-}
-
-fn admission(verdict: Verdict) -> Admission {
-    match verdict {
-        Verdict::Open => Admission::Open,
-        Verdict::Closed { until, reason } => Admission::Closed { until, reason },
     }
 }

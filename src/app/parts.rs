@@ -1,0 +1,129 @@
+//! What a process is built from: each part connected, or one message why it can't be.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use super::patience::{Refusal, connected};
+use super::{Exit, Failure};
+use crate::account::{Tokens, Vault};
+use crate::config::{Config, DatabaseUrl, EncryptionKeys, RedisUrl, StoreConfig, TikTokConfig};
+use crate::ffmpeg::{self, Tools};
+use crate::ledger::Ledger;
+use crate::media::{Media, S3};
+use crate::relay::Dispatch;
+use crate::seal::KeyRing;
+use crate::stage::edit::Edit;
+use crate::stage::publish::Publisher;
+use crate::stage::publish::chunks::ChunkRules;
+use crate::stage::publish::times::Times;
+use crate::stream::{Meter, Options, Streams};
+use crate::tiktok::client::{Client, ClientConfig};
+
+pub(super) async fn ledger(config: &Config) -> Result<Ledger, Failure> {
+    let url = database_url(config);
+    connected("the database (DATABASE_URL)", &config.database.shown(), || async {
+        Ledger::open(secrecy::ExposeSecret::expose_secret(&url)).await.map_err(Refusal::from)
+    })
+    .await
+}
+
+pub(super) fn database_url(config: &Config) -> SecretString {
+    match &config.database {
+        DatabaseUrl::Sqlite(path) => format!("sqlite://{}", path.display()).into(),
+        DatabaseUrl::Postgres(url) => url.clone(),
+    }
+}
+
+pub(super) async fn media(config: &Config) -> Result<Media, Failure> {
+    let (what, shown, media) = match &config.store {
+        StoreConfig::Local(folder) => ("the object store", folder.display().to_string(), Media::local(folder)),
+        StoreConfig::S3(s3) => {
+            let settings = S3 {
+                bucket: s3.bucket.clone(),
+                region: s3.region.clone(),
+                endpoint: s3.endpoint.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
+                access_key_id: s3.access_key_id.clone(),
+                secret_access_key: s3.secret_access_key.clone(),
+            };
+            ("the object store (S3_BUCKET)", s3.bucket.clone(), Media::s3(&settings))
+        }
+    };
+    let media = media.map_err(|error| Failure::new(Exit::Configuration, format!("{what} at {shown}: {error}")))?;
+    connected(what, &shown, || async { media.check().await.map_err(Refusal::from) }).await?;
+    Ok(media)
+}
+
+pub(super) async fn streams(url: &RedisUrl) -> Result<Streams, Failure> {
+    let meter = Meter::default();
+    connected("Redis (REDIS_URL)", &url.shown(), || async {
+        Streams::connect(url.expose(), Options::default(), meter.clone()).await.map_err(Refusal::from)
+    })
+    .await
+}
+
+/// FFmpeg's missing pieces are found here, and not after an encode.
+pub(super) async fn tools(config: &Config) -> Result<Tools, Failure> {
+    let spool = config.data.join("spool");
+    let made = std::fs::create_dir_all(&spool).and_then(|()| spool.canonicalize());
+    let spool =
+        made.map_err(|error| Failure::failed(format!("the folder {} can't be made: {error}", spool.display())))?;
+    let mut setup = ffmpeg::Setup::new(spool);
+    setup.source.largest_bytes = config.http.max_upload;
+    setup.source.probe_time = config.edit.probe_timeout;
+    setup.output.largest_bytes = config.edit.output;
+    setup.limits.cpu = config.edit.cpu;
+    setup.limits.wall = config.edit.timeout;
+    setup.limits.memory_bytes = config.edit.memory;
+    Tools::find(setup).await.map_err(|missing| Failure::unavailable(missing.to_string()))
+}
+
+pub(super) async fn vault(ledger: &Ledger, keys: &EncryptionKeys) -> Result<Arc<Vault>, Failure> {
+    let instance = async {
+        let tx = ledger.begin().await?;
+        let instance = tx.instance().await?;
+        tx.commit().await?;
+        Ok::<_, crate::ledger::LedgerError>(instance)
+    };
+    let instance = instance.await.map_err(|error| Failure::unavailable(error.to_string()))?;
+    Ok(Arc::new(Vault::new(KeyRing::of(keys), instance)))
+}
+
+pub(super) fn client(config: &TikTokConfig) -> Result<Client, Failure> {
+    let (key, secret) = match &config.app {
+        Some(app) => (app.client_key.clone(), app.client_secret.clone()),
+        None => (String::new(), SecretString::from("")),
+    };
+    Client::new(ClientConfig::new(config.api_url.clone(), config.auth_url.clone(), key, secret))
+        .map_err(|error| Failure::new(Exit::Configuration, error.to_string()))
+}
+
+pub(super) fn edit(config: &Config, ledger: &Ledger, dispatch: &Dispatch, media: &Media, tools: Tools) -> Edit {
+    Edit {
+        ledger: ledger.clone(),
+        dispatch: dispatch.clone(),
+        media: media.clone(),
+        tools,
+        limit: config.stages.edit.limit,
+    }
+}
+
+pub(super) fn publisher(
+    config: &Config,
+    ledger: &Ledger,
+    dispatch: &Dispatch,
+    media: &Media,
+    (client, vault): (Client, Arc<Vault>),
+) -> Publisher {
+    Publisher {
+        ledger: ledger.clone(),
+        dispatch: dispatch.clone(),
+        media: media.clone(),
+        tokens: Tokens::new(ledger.clone(), vault.clone(), client.clone()),
+        client,
+        vault,
+        config: config.stages.publish.clone(),
+        times: Times::default().floored(),
+        rules: ChunkRules::default(),
+    }
+}

@@ -1,0 +1,185 @@
+//! A running process: its loops, its HTTP server, and the way in which they end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::signals::Signals;
+use super::{Failure, metering, parts};
+use crate::config::Config;
+use crate::event::Stage;
+use crate::http::{self, AppState, Health};
+use crate::ledger::Ledger;
+use crate::media::Media;
+use crate::relay::{self, Dispatch};
+use crate::stage::publish::{Confirm, Publish, Publisher};
+use crate::stage::{Engine, Stop, Times, Work, due, edit::Edit, streamed};
+use crate::stream::Streams;
+
+/// The stores and the loops over them.
+pub(super) struct Process {
+    pub(super) config: Config,
+    pub(super) ledger: Ledger,
+    pub(super) media: Media,
+    pub(super) dispatch: Dispatch,
+    pub(super) health: Health,
+    pub(super) stop: Stop,
+    /// Cancelled after the loops have ended.
+    metered: CancellationToken,
+    loops: JoinSet<&'static str>,
+    server: Option<(AppState, tokio::task::JoinHandle<std::io::Result<()>>)>,
+}
+
+impl Process {
+    /// `name` stands in the count of Redis commands.
+    pub(super) fn new(
+        config: Config,
+        ledger: Ledger,
+        media: Media,
+        streams: Option<Streams>,
+        name: &'static str,
+    ) -> Self {
+        let metered = CancellationToken::new();
+        let mut loops = JoinSet::new();
+        if let Some(streams) = &streams {
+            let counting = metering::run(ledger.clone(), streams.meter().clone(), name, metered.clone());
+            loops.spawn(async move {
+                counting.await;
+                "metering"
+            });
+        }
+        Self {
+            dispatch: Dispatch::new(streams, config.stages.clone()),
+            config,
+            ledger,
+            media,
+            health: Health::default(),
+            stop: Stop::default(),
+            metered,
+            loops,
+            server: None,
+        }
+    }
+
+    fn engine(&self, stage: Stage) -> Engine {
+        Engine {
+            ledger: self.ledger.clone(),
+            dispatch: self.dispatch.clone(),
+            config: self.config.stages.of(stage).clone(),
+            times: Times::default(),
+            stop: self.stop.clone(),
+        }
+    }
+
+    fn run(&mut self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        self.health.watch(name, Duration::MAX);
+        self.loops.spawn(async move {
+            work.await;
+            name
+        });
+    }
+
+    pub(super) fn relay(&mut self) {
+        if self.dispatch.streams().is_some() {
+            let engine = self.engine(Stage::Edit);
+            self.run("relay", relay::run(engine));
+        }
+    }
+
+    fn streamed<W: Work>(&mut self, name: &'static str, work: W) {
+        let Some(streams) = self.dispatch.streams().cloned() else { return };
+        let reading = streamed::Reading { block: self.config.redis.block };
+        let engine = self.engine(W::STAGE);
+        self.run(name, streamed::work(engine, Arc::new(work), streams, reading));
+    }
+
+    pub(super) fn edit(&mut self, work: Edit) {
+        self.streamed("edit", work);
+    }
+
+    pub(super) fn publish(&mut self, publisher: Publisher) {
+        self.streamed("publish", Publish(publisher.clone()));
+        if self.dispatch.streams().is_some() {
+            let engine = self.engine(Stage::Confirm);
+            self.run("confirm", due::work(engine, Arc::new(Confirm(publisher))));
+        }
+    }
+
+    pub(super) async fn serve(&mut self, tools: Arc<crate::ffmpeg::Tools>) -> Result<std::net::SocketAddr, Failure> {
+        let http = &self.config.http;
+        let address = format!("{}:{}", http.host, http.port);
+        let listener = TcpListener::bind((http.host.as_str(), http.port)).await.map_err(|error| {
+            Failure::failed(format!("{address} can't be listened on: {error}; set HOST or PORT to another one"))
+        })?;
+        let local = listener.local_addr().map_err(|error| Failure::failed(error.to_string()))?;
+        let state = AppState::new(http::Parts {
+            ledger: self.ledger.clone(),
+            media: self.media.clone(),
+            dispatch: self.dispatch.clone(),
+            stages: self.config.stages.clone(),
+            http: self.config.http.clone(),
+            monthly_commands: self.config.redis.metered_commands(),
+            tools,
+            health: self.health.clone(),
+            closing: CancellationToken::new(),
+        });
+        let server = tokio::spawn(http::serve(listener, http::router(state.clone()), state.clone()));
+        self.server = Some((state, server));
+        Ok(local)
+    }
+
+    /// Until a signal, then to the end: nothing new is read, running work has its deadline, the rest is handed back.
+    pub(super) async fn until_stopped(mut self, signals: &mut Signals) -> Result<(), Failure> {
+        let mut failure = None;
+        tokio::select! {
+            () = signals.next() => tracing::info!("stopping; a second signal ends it now"),
+            ended = self.loops.join_next() => {
+                let text = match ended {
+                    Some(Ok(name)) => format!("the loop {name} ended"),
+                    Some(Err(error)) => format!("a loop of the process broke: {error}"),
+                    None => "nothing runs".to_owned(),
+                };
+                tracing::error!(text, "the process can't go on");
+                failure = Some(Failure::failed(format!("{text}; the log says why")));
+            }
+        }
+        let (stop, deadline) = (self.stop.clone(), self.config.shutdown);
+        if signals.stop(&stop, deadline, self.end()).await.is_none() {
+            return Err(Failure::failed(
+                "ended by a second signal; what was running is taken over when its lease is over",
+            ));
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    async fn end(mut self) {
+        if let Some((state, server)) = self.server.take() {
+            state.closing.cancel();
+            // Requests under way are finished; who keeps a connection open does not hold up the end.
+            tokio::select! {
+                ended = server => if let Ok(Err(error)) = ended { tracing::warn!(%error, "the HTTP server ended badly") },
+                () = self.stop.working.cancelled() => {}
+            }
+        }
+        // The meter is the last to end: it counts what the others send at theirs.
+        let others = usize::from(self.dispatch.streams().is_some());
+        while self.loops.len() > others {
+            self.loops.join_next().await;
+        }
+        self.metered.cancel();
+        while self.loops.join_next().await.is_some() {}
+        if let Some(streams) = self.dispatch.streams() {
+            streams.close().await;
+        }
+    }
+
+    /// The tools and, for publishing, the way to TikTok.
+    pub(super) async fn publisher(&self, client: crate::tiktok::client::Client) -> Result<Publisher, Failure> {
+        let keys = self.config.keys.as_ref().ok_or_else(|| Failure::failed("ENCRYPTION_KEY is not set"))?;
+        let vault = parts::vault(&self.ledger, keys).await?;
+        Ok(parts::publisher(&self.config, &self.ledger, &self.dispatch, &self.media, (client, vault)))
+    }
+}

@@ -1,0 +1,135 @@
+//! One run: bytes in, FFmpeg, bytes out.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Edit, Rendition};
+use crate::ffmpeg::{self, Brand, Captions, Fault};
+use crate::ledger::{Account, Edited, LedgerError, Video};
+use crate::media::{self, MediaError};
+use crate::outcome::{Outcome, Reason};
+use crate::stage::{Lease, Run, millis};
+
+/// How long a video waits for a machine, a store or a database that has trouble.
+const OUTAGE: Duration = Duration::from_secs(30);
+
+/// Why a run made nothing.
+enum Failed {
+    Outcome(Outcome),
+    /// Nobody's fault: parked.
+    Outage(Reason),
+    Interrupted,
+}
+
+pub(super) async fn run(edit: &Edit, lease: &Lease) -> Run<Rendition> {
+    match render(edit, lease).await {
+        Ok(made) => Run::Ended(Outcome::Done, Some(made)),
+        Err(Failed::Interrupted) => Run::Interrupted,
+        Err(Failed::Outcome(outcome)) => Run::Ended(outcome, None),
+        Err(Failed::Outage(reason)) => {
+            let now = edit.ledger.now().await.unwrap_or(lease.row.task.lease_until);
+            Run::Ended(Outcome::Parked { until: now + millis(OUTAGE), reason }, None)
+        }
+    }
+}
+
+async fn render(edit: &Edit, lease: &Lease) -> Result<Rendition, Failed> {
+    let gone = |code, text: &str| Failed::Outcome(Outcome::Dead(Reason::new(code, text)));
+    let video = edit.ledger.video(lease.video()).await?;
+    let video = video.ok_or_else(|| gone("video_missing", "the video is no longer in the ledger"))?;
+    let account = edit.ledger.account(&video.account).await?;
+    let account = account.ok_or_else(|| gone("account_removed", "the account was removed; upload to another one"))?;
+    let brand = brand(&video, &account)?;
+    let folder = spool(edit)?;
+    let source = local(edit, &video.source_key, folder.path(), "source").await?;
+    let watermark = match (&brand.watermark, &account.watermark_key) {
+        (Some(_), Some(key)) => Some(local(edit, key, folder.path(), "watermark").await?),
+        (Some(_), None) | (None, _) => None,
+    };
+    let captions = captions(edit, &video).await?;
+    let request =
+        ffmpeg::Edit { source: &source, brand: &brand, watermark: watermark.as_deref(), captions: captions.as_ref() };
+    let started = std::time::Instant::now();
+    let progress = lease.progress_sender();
+    let result = edit.tools.edit(&request, progress.sender(), &lease.over).await?;
+    let seconds = started.elapsed().as_secs_f64();
+    let key = media::rendition_key(video.id, lease.token);
+    let stored = edit.media.put_file(&key, &result.video).await?;
+    let thumbnail_key = media::thumbnail_key(video.id, lease.token);
+    edit.media.put_file(&thumbnail_key, &result.thumbnail).await?;
+    let size = i64::try_from(stored.size).unwrap_or(i64::MAX);
+    let detail = json!({
+        "seconds": (seconds * 10.0).round() / 10.0,
+        "video": result.plan.video.to_string(),
+        "audio": result.plan.audio.to_string(),
+        "width": result.probe.width,
+        "height": result.probe.height,
+        "bytes": size,
+    });
+    Ok(Rendition { edited: Edited { key, size, sha256: stored.sha256 }, thumbnail_key, detail })
+}
+
+/// The upload's own brand, or the account's as it is now.
+fn brand(video: &Video, account: &Account) -> Result<Brand, Failed> {
+    let chosen = video.brand.as_ref().unwrap_or(&account.brand);
+    Brand::from_json(chosen.to_string().as_bytes()).map_err(|error| {
+        let text = format!("the brand can't be used: {error}; set the account's brand anew and retry");
+        Failed::Outcome(Outcome::Dead(Reason::new("brand_invalid", text)))
+    })
+}
+
+fn spool(edit: &Edit) -> Result<tempfile::TempDir, Failed> {
+    let made = tempfile::Builder::new().prefix("fetch-").tempdir_in(&edit.tools.setup().spool);
+    made.map_err(|error| Failed::Outage(Reason::new("spool", format!("no folder to work in: {error}"))))
+}
+
+/// Where an object is as a file: in place, or fetched.
+async fn local(edit: &Edit, key: &str, folder: &Path, name: &str) -> Result<PathBuf, Failed> {
+    if let Some(file) = edit.media.file(key) {
+        return match tokio::fs::try_exists(&file).await {
+            Ok(true) => Ok(file),
+            Ok(false) => Err(MediaError::Missing(key.to_owned()).into()),
+            Err(error) => Err(MediaError::from(error).into()),
+        };
+    }
+    let file = folder.join(name);
+    edit.media.fetch(key, &file).await?;
+    Ok(file)
+}
+
+async fn captions(edit: &Edit, video: &Video) -> Result<Option<Captions>, Failed> {
+    let Some(key) = &video.captions_key else { return Ok(None) };
+    let bytes = edit.media.read_all(key).await?;
+    Captions::parse(&bytes).map(Some).map_err(|reason| Failed::Outcome(Outcome::Dead(reason)))
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Refused(reason) => Self::Outcome(Outcome::Dead(reason)),
+            Fault::Failed(reason) => Self::Outcome(Outcome::Retry(reason)),
+            Fault::Environment(reason) => Self::Outage(reason),
+            Fault::Canceled => Self::Interrupted,
+        }
+    }
+}
+
+impl From<MediaError> for Failed {
+    fn from(error: MediaError) -> Self {
+        let reason = |code: &str| Reason::new(code, error.to_string());
+        match error {
+            MediaError::Missing(_) => Self::Outcome(Outcome::Dead(reason("object_missing"))),
+            MediaError::Full | MediaError::Unavailable(_) | MediaError::Refused(_) => {
+                Self::Outage(reason("store_away"))
+            }
+        }
+    }
+}
+
+impl From<LedgerError> for Failed {
+    fn from(error: LedgerError) -> Self {
+        Self::Outage(Reason::new("ledger_away", error.to_string()))
+    }
+}
