@@ -108,10 +108,7 @@ impl Process {
         }
     }
 
-    pub(super) async fn serve(
-        &mut self,
-        checks: Arc<dyn crate::ingest::Checks>,
-    ) -> Result<std::net::SocketAddr, Failure> {
+    pub(super) async fn serve(&mut self, tools: Arc<crate::ffmpeg::Tools>) -> Result<std::net::SocketAddr, Failure> {
         let http = &self.config.http;
         let address = format!("{}:{}", http.host, http.port);
         let listener = TcpListener::bind((http.host.as_str(), http.port)).await.map_err(|error| {
@@ -125,7 +122,7 @@ impl Process {
             stages: self.config.stages.clone(),
             http: self.config.http.clone(),
             monthly_commands: self.config.redis.metered_commands(),
-            checks,
+            tools,
             health: self.health.clone(),
             closing: CancellationToken::new(),
         });

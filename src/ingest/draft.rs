@@ -102,7 +102,7 @@ impl Draft {
         let Some(upload) = upload else {
             return Err(Refusal::form("no_file", "the form holds no file; send it as `video`"));
         };
-        let wish = Wish::read(&about.fields, about.captions.as_deref(), about.ingest.checks.as_ref())?;
+        let wish = Wish::read(&about.fields, about.captions.as_deref())?;
         let accepting = about.ingest.accepting.clone();
         // Not the request's future, which ends with its connection.
         let done = accepting.spawn(accept(upload, about, wish, key)).await;

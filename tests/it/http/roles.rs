@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::fixture::Server;
+use crate::fixture::{Server, clip, form};
 
 #[tokio::test]
 async fn a_users_video_is_not_there_for_another() {
@@ -41,7 +41,7 @@ async fn a_viewer_reads_no_titles_no_bytes_and_changes_nothing() {
     let cancel = format!("/api/videos/{id}/cancel");
     assert_eq!(server.post(&server.viewer, &cancel, &json!({})).await.status(), 403);
     assert_eq!(server.post(&server.viewer, "/api/streams/claim", &json!({})).await.status(), 403);
-    assert_eq!(server.upload(&server.viewer, crate::fixture::form("t", b"video")).await.status(), 403);
+    assert_eq!(server.upload(&server.viewer, form("t", clip())).await.status(), 403);
 }
 
 #[tokio::test]
