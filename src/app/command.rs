@@ -115,8 +115,8 @@ pub struct AccountAdd {
     /// The account's id with us, such as conn_1
     #[arg(long)]
     pub id: String,
-    /// TikTok's id of the creator
-    #[arg(long)]
+    /// TikTok's id of the creator; it may begin with a hyphen
+    #[arg(long, allow_hyphen_values = true)]
     pub open_id: String,
     #[arg(long)]
     pub display_name: String,

@@ -1,5 +1,6 @@
 //! `up`: every role in one process, on what is set, and on embedded parts for the rest.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use secrecy::ExposeSecret;
@@ -77,13 +78,30 @@ async fn embedded_sandbox(config: &mut Config, data: &DataFolder) -> Result<Opti
     let mut options = Options::new(data.path().join("sandbox"), "sandbox", secret.as_str());
     // Any number of accounts may be tried out here in a day.
     options.limits = Limits { posting_users: None, ..Limits::default() };
-    let sandbox = Sandbox::start(options).await.map_err(|error| Failure::failed(format!("the sandbox: {error}")))?;
+    // Upload URLs that it gave out name its port, so it comes back on the same one where that is free.
+    let failed = |error| Failure::failed(format!("the sandbox: {error}"));
+    let sandbox = match last_address(data) {
+        Some(address) => {
+            let before = Options { listen: address, ..options.clone() };
+            match Sandbox::start(before).await {
+                Err(crate::sandbox::Error::Listen { .. }) => Sandbox::start(options).await,
+                other => other,
+            }
+        }
+        None => Sandbox::start(options).await,
+    };
+    let sandbox = sandbox.map_err(failed)?;
     data.write_private(SANDBOX_URL, &format!("{}\n", sandbox.base_url()))?;
     let url: Url =
         sandbox.base_url().parse().map_err(|error| Failure::failed(format!("the sandbox's address: {error}")))?;
     let app = TikTokApp { client_key: "sandbox".to_owned(), client_secret: secret.into() };
     config.tiktok = Some(TikTokConfig { api_url: url.clone(), auth_url: url, app: Some(app) });
     Ok(Some(sandbox))
+}
+
+fn last_address(data: &DataFolder) -> Option<SocketAddr> {
+    let kept = std::fs::read_to_string(data.path().join(SANDBOX_URL)).ok()?;
+    kept.trim().strip_prefix("http://")?.parse().ok()
 }
 
 /// The operator's key, which the CLI finds in the data folder, made at the first start; and a link to sign in with.

@@ -20,7 +20,6 @@ pub struct Brand {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Watermark {
     /// Names uploaded bytes. This module never reads it; a run is given the image's file.
-    #[serde(default)]
     pub image: String,
     pub corner: Corner,
     /// A share of the video's width: 0.01 to 1.

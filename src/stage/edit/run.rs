@@ -44,9 +44,12 @@ async fn render(edit: &Edit, lease: &Lease) -> Result<Rendition, Failed> {
     let brand = brand(&video, &account)?;
     let folder = spool(edit)?;
     let source = local(edit, &video.source_key, folder.path(), "source").await?;
-    let watermark = match (&brand.watermark, &account.watermark_key) {
-        (Some(_), Some(key)) => Some(local(edit, key, folder.path(), "watermark").await?),
-        (Some(_), None) | (None, _) => None,
+    let watermark = match &brand.watermark {
+        Some(watermark) => {
+            let key = media::watermark_key(&watermark.image);
+            Some(local(edit, &key, folder.path(), "watermark").await?)
+        }
+        None => None,
     };
     let captions = captions(edit, &video).await?;
     let request =
