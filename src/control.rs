@@ -6,6 +6,8 @@ use crate::event::VideoId;
 use crate::ledger::{Ledger, LedgerError, Status, VideoPatch};
 use crate::outcome::Reason;
 use crate::relay::Dispatch;
+use crate::stage::publish::operator::{self, Resolution};
+use crate::stage::publish::record;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
@@ -26,7 +28,8 @@ pub async fn cancel(ledger: &Ledger, _dispatch: &Dispatch, id: VideoId) -> Resul
         let text = format!("the video has ended already: it is {}", video.status);
         return Err(Refused::Impossible(Reason::new("already_ended", text)));
     }
-    if tx.publication(id).await?.is_some_and(|publication| publication.inits > 0) {
+    let record = record::load(&tx, id).await?;
+    if !operator::may_cancel(record.as_ref().map(|record| &record.publication)) {
         let text = "the post has been begun on TikTok; it can't be taken back from here".to_owned();
         return Err(Refused::Impossible(Reason::new("already_publishing", text)));
     }
@@ -38,4 +41,23 @@ pub async fn cancel(ledger: &Ledger, _dispatch: &Dispatch, id: VideoId) -> Resul
     tx.patch_video(id, VideoPatch { status: Some(Status::Canceled), ..VideoPatch::default() }).await?;
     tx.note(id, None, "canceled", json!({})).await?;
     Ok(tx.commit().await?)
+}
+
+/// Gives a failed video another turn.
+pub async fn retry(_ledger: &Ledger, _dispatch: &Dispatch, _id: VideoId) -> Result<(), Refused> {
+    Err(not_yet("retried"))
+}
+
+/// An operator says what became of a video that needs review.
+pub async fn resolve(
+    _ledger: &Ledger,
+    _dispatch: &Dispatch,
+    _id: VideoId,
+    _resolution: Resolution,
+) -> Result<(), Refused> {
+    Err(not_yet("resolved"))
+}
+
+fn not_yet(what: &str) -> Refused {
+    Refused::Impossible(Reason::new("not_possible_yet", format!("videos can't be {what} by this version")))
 }
