@@ -28,11 +28,7 @@ impl Streams {
         self.inner.meter.count(Purpose::Append, 1);
         let fields: Vec<(&str, String)> = entry.fields().to_vec();
         let id: String = self.inner.client.xadd(stream, false, cap, XID::Auto, fields).await?;
-        // A Redis that was replaced by one whose clock is behind gives ids below the bound: trimming there would take
-        // what was just appended.
-        if bound.is_some_and(|bound| older(&id, &bound)) {
-            self.may_trim(stage, None);
-        }
+        self.appended(stage, &id);
         Ok(id)
     }
 

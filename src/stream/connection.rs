@@ -9,6 +9,7 @@ use fred::interfaces::{ClientLike, EventInterface};
 use fred::types::config::{Config, ReconnectPolicy, TcpConfig};
 use fred::types::{Builder, ClientState};
 
+use super::commands::older;
 use super::{Meter, Purpose, Result, StreamError};
 use crate::event::Stage;
 
@@ -47,8 +48,15 @@ pub(super) struct Inner {
     config: Config,
     options: Options,
     pub(super) meter: Meter,
-    /// Below which ids each stream may be trimmed, as far as is known.
-    trim: Mutex<[Option<String>; 2]>,
+    trim: Mutex<[Trim; 2]>,
+}
+
+/// How far a stream may be trimmed, as far as is known.
+#[derive(Default)]
+struct Trim {
+    below: Option<String>,
+    /// The entry that was appended last.
+    last: Option<String>,
 }
 
 impl Streams {
@@ -92,14 +100,22 @@ impl Streams {
 
     /// Below this id nothing on the stage's stream is live: the next append may trim there.
     pub fn may_trim(&self, stage: Stage, below: Option<String>) {
-        self.trim_bounds()[slot(stage)] = below;
+        self.trims()[slot(stage)].below = below;
     }
 
+    pub(super) fn appended(&self, stage: Stage, id: &str) {
+        self.trims()[slot(stage)].last = Some(id.to_owned());
+    }
+
+    /// The bound, if the stream's own ids have passed it. A Redis that was replaced by one whose clock is behind gives
+    /// ids below it: trimming there would take what was just appended.
     pub(super) fn trim_bound(&self, stage: Stage) -> Option<String> {
-        self.trim_bounds()[slot(stage)].clone()
+        let trim = &self.trims()[slot(stage)];
+        let (below, last) = (trim.below.as_ref()?, trim.last.as_ref()?);
+        older(below, last).then(|| below.clone())
     }
 
-    fn trim_bounds(&self) -> std::sync::MutexGuard<'_, [Option<String>; 2]> {
+    fn trims(&self) -> std::sync::MutexGuard<'_, [Trim; 2]> {
         self.inner.trim.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

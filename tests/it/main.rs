@@ -6,5 +6,6 @@ mod cli;
 mod config;
 mod delivery;
 mod embedded;
+mod pitfalls;
 mod sandbox;
 mod support;
