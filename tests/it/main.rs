@@ -5,6 +5,7 @@
 mod cli;
 mod config;
 mod delivery;
+mod delivery_model;
 mod embedded;
 mod pitfalls;
 mod sandbox;
