@@ -265,6 +265,21 @@ async fn pitfall_11_a_worker_does_not_take_over_what_it_is_at_work_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn pitfall_13_one_video_whose_rows_cannot_be_read_stops_no_other() {
+    let pipeline = Pipeline::start().await;
+    let bad = pipeline.upload().await;
+    let videos = uploads(&pipeline, 5).await;
+    let script = Arc::new(Script { unreadable: Some(bad).into(), ..Script::default() });
+    let process = pipeline.process(&script).await;
+    pipeline.all_end(&videos, SOON).await;
+    pipeline.nothing_pending().await;
+    assert_eq!(pipeline.task(bad).await.state, State::Waiting);
+    assert!(process.log.lines().len() < 5, "{:#?}", process.log.lines());
+    assert_eq!(pipeline.appends().await, 6);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pitfalls_15_and_16_a_trim_frees_what_has_ended_and_spares_what_lives() {
     let pipeline = Pipeline::start().await;
     let script = Arc::new(Script::closed());

@@ -28,6 +28,8 @@ pub(crate) struct Script {
     pub(crate) outcome: Box<dyn Fn(usize) -> Outcome + Send + Sync>,
     /// A run waits for a permit here, or for its lease to be over.
     pub(crate) gate: Semaphore,
+    /// A video whose rows can't be read.
+    pub(crate) unreadable: Mutex<Option<VideoId>>,
 }
 
 impl Default for Script {
@@ -39,6 +41,7 @@ impl Default for Script {
             most_at_once: AtomicUsize::new(0),
             outcome: Box::new(|_| Outcome::Done),
             gate: Semaphore::new(1_000_000),
+            unreadable: Mutex::default(),
         }
     }
 }
@@ -61,7 +64,10 @@ impl Work for Script {
         Ok(Admission::Open)
     }
 
-    async fn admit(&self, _: &Tx, _: &TaskRow) -> Result<Admission, LedgerError> {
+    async fn admit(&self, _: &Tx, row: &TaskRow) -> Result<Admission, LedgerError> {
+        if *self.unreadable.lock().expect("lock") == Some(row.task.video) {
+            return Err(LedgerError::Corrupt("as the test wants it".to_owned()));
+        }
         Ok(Admission::Open)
     }
 
