@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use fred::clients::Client;
+use fred::error::ErrorKind;
 use fred::interfaces::{ClientLike, EventInterface};
 use fred::types::config::{Config, ReconnectPolicy, TcpConfig};
 use fred::types::{Builder, ClientState};
@@ -49,7 +51,12 @@ pub(super) struct Inner {
     options: Options,
     pub(super) meter: Meter,
     trim: Mutex<[Trim; 2]>,
+    /// Commands in a row that got no answer on a connection that seems to stand.
+    unheard: AtomicU32,
 }
+
+/// After so many the connection is replaced: a peer that is gone without a word is not noticed otherwise.
+const UNHEARD: u32 = 3;
 
 /// How far a stream may be trimmed, as far as is known.
 #[derive(Default)]
@@ -67,7 +74,16 @@ impl Streams {
         config.fail_fast = true;
         let client = build(&config, &options)?;
         start(&client, &meter, &config).await?;
-        Ok(Self { inner: Arc::new(Inner { client, config, options, meter, trim: Mutex::default() }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                client,
+                config,
+                options,
+                meter,
+                trim: Mutex::default(),
+                unheard: AtomicU32::new(0),
+            }),
+        })
     }
 
     pub fn meter(&self) -> &Meter {
@@ -96,6 +112,28 @@ impl Streams {
         let client = build(&self.inner.config, &self.inner.options)?;
         start(&client, &self.inner.meter, &self.inner.config).await?;
         Ok(client)
+    }
+
+    /// Takes note whether a command was answered.
+    pub(super) fn heard<T>(&self, answer: Result<T, fred::error::Error>) -> Result<T> {
+        match &answer {
+            Err(error) if *error.kind() == ErrorKind::Timeout && self.connected() => {
+                if self.inner.unheard.fetch_add(1, Ordering::Relaxed) + 1 == UNHEARD {
+                    tokio::spawn(self.clone().reconnect());
+                }
+            }
+            _ => self.inner.unheard.store(0, Ordering::Relaxed),
+        }
+        Ok(answer?)
+    }
+
+    async fn reconnect(self) {
+        tracing::warn!("Redis does not answer on the connection for commands: it is replaced");
+        let replaced = tokio::time::timeout(self.inner.options.connect_timeout, self.inner.client.force_reconnection());
+        if !matches!(replaced.await, Ok(Ok(()))) {
+            tracing::warn!("the connection for commands can't be replaced yet; Redis is still tried");
+        }
+        self.inner.unheard.store(0, Ordering::Relaxed);
     }
 
     /// Below this id nothing on the stage's stream is live: the next append may trim there.
