@@ -4,7 +4,7 @@
 //! over, and for released tasks that nobody started, which make it doubt its stream (`doubt`). The read is never
 //! dropped; it is woken when there is something better to do.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use tokio_util::task::TaskTracker;
 
 use super::lease::{self, Taken};
 use super::{Admission, Engine, Identity, Work, doubt, millis, run, settle, sweep, worker};
-use crate::event::TaskId;
-use crate::ledger::LedgerError;
+use crate::event::{LeaseToken, TaskId};
+use crate::ledger::{LedgerError, TaskRow};
 use crate::outcome::backoff;
 use crate::stream::{Content, Delivery, Reader, StreamError, Streams};
 
@@ -69,8 +69,22 @@ pub(super) struct Worker<W: Work> {
     pub(super) identity: Identity,
     slots: Arc<Semaphore>,
     tracker: TaskTracker,
-    /// Entries whose tasks run in this process.
-    in_hand: Arc<Mutex<HashSet<String>>>,
+    in_hand: InHand,
+}
+
+/// What runs in this process: by its lease, the task and the entry under which it was read.
+type InHand = Arc<Mutex<HashMap<LeaseToken, (TaskId, Option<String>)>>>;
+
+/// Out of hand when it is dropped, also by a panic.
+struct Held {
+    in_hand: InHand,
+    token: LeaseToken,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.in_hand.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&self.token);
+    }
 }
 
 /// What the loop remembers from one round to the next.
@@ -181,7 +195,7 @@ impl<W: Work> Worker<W> {
     async fn better_to_do(&self, blocked: Duration) -> Result<Option<Better>, LedgerError> {
         let ledger = &self.engine.ledger;
         let now = ledger.now().await?;
-        if !ledger.stalled(W::STAGE, now, 1).await?.is_empty() {
+        if !self.stalled(now, 1).await?.is_empty() {
             return Ok(Some(Better::Stalled));
         }
         let times = &self.engine.times;
@@ -192,11 +206,20 @@ impl<W: Work> Worker<W> {
         Ok(None)
     }
 
+    /// Tasks whose lease is over, without those that this process is at work on: it is alive, and will renew them.
+    async fn stalled(&self, now: i64, most: usize) -> Result<Vec<TaskRow>, LedgerError> {
+        let ours: Vec<TaskId> = self.hands().values().map(|(task, _)| *task).collect();
+        let most_rows = i64::try_from(most + ours.len()).unwrap_or(i64::MAX);
+        let mut rows = self.engine.ledger.stalled(W::STAGE, now, most_rows).await?;
+        rows.retain(|row| !ours.contains(&row.task.id));
+        rows.truncate(most);
+        Ok(rows)
+    }
+
     /// Rule 7: what a dead worker left is taken over, its entry with it.
     async fn take_over_stalled(&self, permits: &mut Vec<OwnedSemaphorePermit>) -> Result<(), Fault> {
         let now = self.engine.ledger.now().await?;
-        let most = i64::try_from(permits.len()).unwrap_or(1);
-        for row in self.engine.ledger.stalled(W::STAGE, now, most).await? {
+        for row in self.stalled(now, permits.len()).await? {
             let Some(permit) = permits.pop() else { break };
             let entry = match &row.task.entry {
                 Some(id) => self.claim(id).await,
@@ -282,16 +305,11 @@ impl<W: Work> Worker<W> {
                 Ok(Some(permit))
             }
             Taken::Granted(row) => {
-                if let Some(entry) = &entry {
-                    self.hands().insert(entry.clone());
-                }
-                let (engine, work, in_hand) = (self.engine.clone(), self.work.clone(), self.in_hand.clone());
+                let held = self.hold(&row, entry);
+                let (engine, work) = (self.engine.clone(), self.work.clone());
                 self.tracker.spawn(async move {
                     run::run(engine, work, *row).await;
-                    if let Some(entry) = entry {
-                        in_hand.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&entry);
-                    }
-                    drop(permit);
+                    drop((held, permit));
                 });
                 Ok(None)
             }
@@ -315,11 +333,17 @@ impl<W: Work> Worker<W> {
         settle::acknowledge(&self.engine, W::STAGE, Some(entry)).await;
     }
 
-    pub(super) fn holds(&self, entry: &str) -> bool {
-        self.hands().contains(entry)
+    fn hold(&self, row: &TaskRow, entry: Option<String>) -> Option<Held> {
+        let token = row.task.token?;
+        self.hands().insert(token, (row.task.id, entry));
+        Some(Held { in_hand: self.in_hand.clone(), token })
     }
 
-    fn hands(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+    pub(super) fn holds(&self, entry: &str) -> bool {
+        self.hands().values().any(|(_, held)| held.as_deref() == Some(entry))
+    }
+
+    fn hands(&self) -> std::sync::MutexGuard<'_, HashMap<LeaseToken, (TaskId, Option<String>)>> {
         self.in_hand.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
