@@ -11,13 +11,17 @@ use super::signals::Signals;
 use super::{Failure, metering, parts};
 use crate::config::Config;
 use crate::event::Stage;
-use crate::http::{self, AppState, Health};
+use crate::health::Health;
+use crate::http::{self, AppState};
 use crate::ledger::Ledger;
 use crate::media::Media;
 use crate::relay::{self, Dispatch};
 use crate::stage::publish::{Confirm, Publish, Publisher};
 use crate::stage::{Engine, Stop, Times, Work, due, edit::Edit, streamed};
 use crate::stream::Streams;
+
+/// A loop that was silent for so long hangs: each turns every second, but for what it waits for in a store.
+const SILENCE: Duration = Duration::from_secs(120);
 
 /// The stores and the loops over them.
 pub(super) struct Process {
@@ -71,11 +75,13 @@ impl Process {
             config: self.config.stages.of(stage).clone(),
             times: Times::default(),
             stop: self.stop.clone(),
+            health: self.health.clone(),
+            owing: Arc::default(),
         }
     }
 
     fn run(&mut self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
-        self.health.watch(name, Duration::MAX);
+        self.health.watch(name, SILENCE);
         self.loops.spawn(async move {
             work.await;
             name

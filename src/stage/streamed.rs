@@ -5,6 +5,7 @@
 //! dropped; it is woken when there is something better to do.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -40,14 +41,14 @@ pub async fn work<W: Work>(engine: Engine, work: Arc<W>, streams: Streams, readi
         in_hand: Arc::default(),
     };
     // Others judge by this row whether the worker's entries are a dead one's, so it stands before the first read.
-    while let Err(error) = worker::seen(&engine, &identity, &slots, engine.config.concurrency).await {
+    while let Err(error) = worker::seen(&engine, &identity, &tracker).await {
         tracing::warn!(stage = %W::STAGE, %error, "the worker can't start yet");
         tokio::select! {
             () = tokio::time::sleep(engine.times.tick) => {}
             () = engine.stop.reading.cancelled() => return,
         }
     }
-    let alive = worker::heartbeat(&engine, &identity, &slots, engine.config.concurrency);
+    let alive = worker::heartbeat(&engine, &identity, &tracker);
     let reader = tokio::select! {
         reader = worker.go() => reader,
         () = async { alive.await; std::future::pending().await } => None,
@@ -91,19 +92,21 @@ impl Drop for Held {
 struct Round {
     /// Entries that an earlier read may have left with this consumer come first.
     own_first: bool,
-    sweep_at: tokio::time::Instant,
+    /// None: at once, as at the start and after trouble.
+    swept_at: Option<tokio::time::Instant>,
     faults: u32,
 }
 
 impl<W: Work> Worker<W> {
     async fn go(&self) -> Option<Reader> {
         let reader = self.open().await?;
-        let mut round = Round { own_first: false, sweep_at: tokio::time::Instant::now(), faults: 0 };
+        let mut round = Round { own_first: false, swept_at: None, faults: 0 };
         while !self.stopping() {
             match self.round(&reader, &mut round).await {
                 Ok(()) => round.faults = 0,
                 Err(fault) => {
                     round.own_first = true;
+                    round.swept_at = None;
                     round.faults += 1;
                     self.recover(fault, round.faults).await;
                 }
@@ -119,9 +122,10 @@ impl<W: Work> Worker<W> {
             self.own_pending(reader, &mut permits).await?;
             round.own_first = false;
         }
-        if tokio::time::Instant::now() >= round.sweep_at {
+        if self.sweep_is_due(round).await? {
+            self.engine.owing.store(false, Ordering::Relaxed);
             sweep::sweep(self, &mut permits).await?;
-            round.sweep_at = tokio::time::Instant::now() + self.engine.config.stalled_check;
+            round.swept_at = Some(tokio::time::Instant::now());
         }
         self.take_over_stalled(&mut permits).await?;
         if permits.is_empty() {
@@ -137,11 +141,24 @@ impl<W: Work> Worker<W> {
         self.accept(deliveries, &mut permits).await
     }
 
+    /// Rule 10: at the start, after trouble, and every `stalled_check` while anything is pending as far as is known.
+    async fn sweep_is_due(&self, round: &Round) -> Result<bool, LedgerError> {
+        let Some(last) = round.swept_at else { return Ok(true) };
+        if last.elapsed() < self.engine.config.stalled_check {
+            return Ok(false);
+        }
+        Ok(self.engine.owing.load(Ordering::Relaxed) || self.engine.ledger.anything_out(W::STAGE).await?)
+    }
+
     /// All slots that are free, at least one.
     async fn free_slots(&self) -> Option<Vec<OwnedSemaphorePermit>> {
-        let first = tokio::select! {
-            permit = self.slots.clone().acquire_owned() => permit.ok()?,
-            () = self.engine.stop.reading.cancelled() => return None,
+        let first = loop {
+            self.beat();
+            tokio::select! {
+                permit = self.slots.clone().acquire_owned() => break permit.ok()?,
+                () = self.engine.stop.reading.cancelled() => return None,
+                () = tokio::time::sleep(self.engine.times.tick) => {}
+            }
         };
         let mut permits = vec![first];
         while let Ok(another) = self.slots.clone().try_acquire_owned() {
@@ -173,7 +190,7 @@ impl<W: Work> Worker<W> {
                     self.give_back(read).await;
                     return Ok(Vec::new());
                 }
-                () = tokio::time::sleep(self.engine.times.tick) => {}
+                () = tokio::time::sleep(self.engine.times.tick) => self.beat(),
             }
             match self.better_to_do(started.elapsed()).await {
                 Ok(None) => {}
@@ -359,6 +376,7 @@ impl<W: Work> Worker<W> {
     }
 
     async fn recover(&self, fault: Fault, faults: u32) {
+        self.beat();
         match fault {
             Fault::Stream(StreamError::NoGroup) => {
                 tracing::warn!(stage = %W::STAGE, "the stream's group is gone; it is made anew");
@@ -412,6 +430,10 @@ impl<W: Work> Worker<W> {
             () = tokio::time::sleep(pause) => {}
             () = self.engine.stop.reading.cancelled() => {}
         }
+    }
+
+    fn beat(&self) {
+        self.engine.health.beat(W::STAGE.as_str());
     }
 
     fn stopping(&self) -> bool {

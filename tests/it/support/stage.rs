@@ -263,6 +263,8 @@ impl Pipeline {
                 config: config(),
                 times: times(),
                 stop: its_stop,
+                health: Default::default(),
+                owing: Arc::default(),
             };
             let reading = streamed::Reading { block: Duration::from_secs(60) };
             let tasks = vec![
