@@ -10,6 +10,7 @@ mod ffmpeg;
 mod fixture;
 mod http;
 mod ingest;
+mod pipeline;
 mod publish_model;
 mod publish_protocol;
 mod sandbox;

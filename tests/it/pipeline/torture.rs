@@ -1,0 +1,1 @@
+//! Random deaths under load, for as long as one likes.
