@@ -181,7 +181,8 @@ async fn commit(
     Ok(Accepted { video, repeated: false })
 }
 
-async fn account(ledger: &Ledger, uploader: &Uploader, id: &str) -> Result<Account, Refusal> {
+/// The account, if this uploader may post as it.
+pub(super) async fn account(ledger: &Ledger, uploader: &Uploader, id: &str) -> Result<Account, Refusal> {
     let found = ledger.account(id).await?;
     found.filter(|account| uploader.role == Role::Operator || account.user == uploader.user).ok_or_else(|| {
         let text = format!("there is no account {id:?}; GET /api/accounts lists yours");

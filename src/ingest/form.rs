@@ -54,6 +54,19 @@ impl Wish {
     }
 }
 
+/// One field as soon as it is there, so that what stands before the file is refused before the file is sent.
+pub(super) fn check(fields: &BTreeMap<String, String>, name: &str) -> Result<(), Refusal> {
+    match name {
+        "title" => title(required(fields, name)?).map(drop),
+        "privacyLevel" => privacy(fields).map(drop),
+        "priority" => priority(fields).map(drop),
+        "publishAt" => publish_at(fields).map(drop),
+        "brand" => brand(fields).map(drop),
+        "accountId" => Ok(()),
+        _ => flag(fields, name).map(drop),
+    }
+}
+
 fn given<'f>(fields: &'f BTreeMap<String, String>, name: &str) -> Option<&'f str> {
     fields.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
 }

@@ -135,6 +135,29 @@ async fn a_form_without_its_closing_boundary_is_no_upload() {
     assert_eq!(videos(&server).await, 0);
 }
 
+#[tokio::test]
+async fn what_stands_before_the_file_is_refused_before_the_file_is_sent() {
+    let server = Server::start().await;
+    for (field, code) in
+        [("accountId\"\r\n\r\nconn_bob", "unknown_account"), ("privacyLevel\"\r\n\r\nALL", "privacy_invalid")]
+    {
+        let file = "--x\r\nContent-Disposition: form-data; name=\"video\"; filename=\"a\"\r\n\r\n";
+        // The file's bytes never come; its sender waits for an answer.
+        let request = format!(
+            "POST /api/videos HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Type: multipart/form-data; boundary=x\r\n\
+             Content-Length: 1000000\r\n\r\n--x\r\nContent-Disposition: form-data; name=\"{field}\r\n{file}",
+            server.address, server.alice
+        );
+        let mut connection = TcpStream::connect(server.address).await.expect("connected");
+        connection.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = vec![0; 4096];
+        let read = connection.read(&mut answer).await.expect("an answer");
+        let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
+        assert!(answer.starts_with("HTTP/1.1 422") && answer.contains(code), "{answer}");
+    }
+    assert!(server.objects().is_empty());
+}
+
 async fn keyed(server: &Server, key: &str, title: &str) -> (u16, Value) {
     let request = server.client.post(server.url("/api/videos")).bearer_auth(&server.alice);
     let answer = request.header("Idempotency-Key", key).multipart(form(title, clip())).send().await.expect("sent");

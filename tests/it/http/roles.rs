@@ -94,6 +94,16 @@ async fn a_video_is_canceled_once_and_the_events_tell() {
 }
 
 #[tokio::test]
+async fn only_an_operator_resolves_and_only_in_words_that_are_known() {
+    let server = Server::start().await;
+    let path = format!("/api/videos/{}/resolve", server.video().await);
+    let posted = json!({ "action": "posted", "postId": "12" });
+    assert_eq!(server.post(&server.alice, &path, &posted).await.status(), 403);
+    assert_eq!(server.post(&server.operator, &path, &json!({ "action": "perhaps" })).await.status(), 422);
+    assert_eq!(server.post(&server.operator, &path, &posted).await.status(), 409, "it needs no review");
+}
+
+#[tokio::test]
 async fn lists_go_page_by_page_newest_first() {
     let server = Server::start().await;
     let ids = [server.video().await, server.video().await, server.video().await];
