@@ -142,7 +142,8 @@ impl Process {
         let mut failure = None;
         tokio::select! {
             () = signals.next() => tracing::info!("stopping; a second signal ends it now"),
-            ended = self.loops.join_next() => {
+            // Without Redis there are none; the HTTP server alone is no reason to end.
+            ended = self.loops.join_next(), if !self.loops.is_empty() => {
                 let text = match ended {
                     Some(Ok(name)) => format!("the loop {name} ended"),
                     Some(Err(error)) => format!("a loop of the process broke: {error}"),
