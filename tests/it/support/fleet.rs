@@ -92,7 +92,7 @@ impl Fleet {
         fleet.set("REDIS_URL", &fleet.redis.url());
         fleet.set("ENCRYPTION_KEY", ENCRYPTION_KEY);
         for name in ["TIKTOK_API_URL", "TIKTOK_AUTH_URL"] {
-            fleet.set(name, &fleet.sandbox.base_url().to_owned());
+            fleet.set(name, fleet.sandbox.base_url());
         }
         fleet.set("TIKTOK_CLIENT_KEY", APP.0);
         fleet.set("TIKTOK_CLIENT_SECRET", APP.1);
