@@ -1,7 +1,5 @@
 //! TikTok's troubles: lost answers, refusals, tokens that die, posts that fail or never end.
 
-use std::time::Duration;
-
 use subiteya::sandbox::Kind;
 
 use crate::support::fleet::{Fleet, LOOSE};
@@ -122,6 +120,5 @@ async fn a_refused_refresh_for_an_outage_is_tried_again() {
     fleet.faults(&["token:error=503*2"]);
     let video = fleet.upload("ada", "refreshed later").await;
     fleet.faults_taken().await;
-    tokio::time::sleep(Duration::from_millis(10)).await;
     fleet.posted(&video).await;
 }
