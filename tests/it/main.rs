@@ -15,3 +15,4 @@ mod publish_protocol;
 mod sandbox;
 mod support;
 mod tiktok;
+mod tokens;
