@@ -19,3 +19,4 @@ mod publish_protocol;
 mod sandbox;
 mod support;
 mod tiktok;
+mod tokens;
