@@ -12,12 +12,14 @@ ffmpeg_lists() { [[ "$(ffmpeg -hide_banner "$1" 2>/dev/null)" == *" $2 "* ]]; }
 
 has_redis() { has redis-server || has valkey-server; }
 has_ffmpeg() { has ffmpeg && has ffprobe && ffmpeg_lists -encoders libx264 && ffmpeg_lists -filters ass; }
+# One of the families that captions may be set in, as src/ffmpeg/fonts.rs lists them.
 has_font() {
   local folder
-  for folder in /usr/share/fonts /usr/local/share/fonts "$HOME/.local/share/fonts" "$HOME/.fonts" \
-    /System/Library/Fonts /Library/Fonts "$HOME/Library/Fonts"; do
+  for folder in /usr/share/fonts /usr/local/share/fonts "$HOME/.local/share/fonts" \
+    /opt/homebrew/share/fonts /System/Library/Fonts /Library/Fonts "$HOME/Library/Fonts"; do
     [ -d "$folder" ] || continue
-    [ -z "$(find -L "$folder" \( -name '*.ttf' -o -name '*.otf' -o -name '*.ttc' \) -print 2>/dev/null)" ] || return 0
+    [ -z "$(find -L "$folder" \( -name DejaVuSans.ttf -o -name NotoSans-Regular.ttf \
+      -o -name LiberationSans-Regular.ttf -o -name Arial.ttf \) -print 2>/dev/null)" ] || return 0
   done
   return 1
 }

@@ -5,6 +5,7 @@
 //! ([`lease`], [`run`]); the settlement, which is one transaction, then the append to the next stream, then the XACK
 //! ([`settle`]). `confirm` has no stream: its tasks are taken from the ledger when they are due ([`due`]).
 
+mod accept;
 pub mod doubt;
 pub mod due;
 pub mod edit;

@@ -4,20 +4,18 @@
 //! over, and for released tasks that nobody started, which make it doubt its stream (`doubt`). The read is never
 //! dropped; it is woken when there is something better to do.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
-use super::lease::{self, Taken};
-use super::{Admission, Engine, Identity, Work, doubt, millis, run, settle, sweep, worker};
-use crate::event::{LeaseToken, TaskId};
-use crate::ledger::{LedgerError, TaskRow};
+use super::accept::InHand;
+use super::{Admission, Engine, Identity, Work, doubt, millis, sweep, worker};
+use crate::ledger::LedgerError;
 use crate::outcome::backoff;
-use crate::stream::{Content, Delivery, Reader, StreamError, Streams};
+use crate::stream::{Delivery, Reader, StreamError, Streams};
 
 /// The longest blocking read, and what else the loop is given.
 #[derive(Debug, Clone)]
@@ -64,28 +62,13 @@ pub async fn work<W: Work>(engine: Engine, work: Arc<W>, streams: Streams, readi
 #[derive(Clone)]
 pub(super) struct Worker<W: Work> {
     pub(super) engine: Engine,
-    work: Arc<W>,
+    pub(super) work: Arc<W>,
     pub(super) streams: Streams,
     reading: Reading,
     pub(super) identity: Identity,
     slots: Arc<Semaphore>,
-    tracker: TaskTracker,
-    in_hand: InHand,
-}
-
-/// What runs in this process: by its lease, the task and the entry under which it was read.
-type InHand = Arc<Mutex<HashMap<LeaseToken, (TaskId, Option<String>)>>>;
-
-/// Out of hand when it is dropped, also by a panic.
-struct Held {
-    in_hand: InHand,
-    token: LeaseToken,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.in_hand.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&self.token);
-    }
+    pub(super) tracker: TaskTracker,
+    pub(super) in_hand: InHand,
 }
 
 /// What the loop remembers from one round to the next.
@@ -221,158 +204,6 @@ impl<W: Work> Worker<W> {
             return Ok(Some(Better::Doubt { deaf }));
         }
         Ok(None)
-    }
-
-    /// Tasks whose lease is over, without those that this process is at work on: it is alive, and will renew them.
-    async fn stalled(&self, now: i64, most: usize) -> Result<Vec<TaskRow>, LedgerError> {
-        let ours: Vec<TaskId> = self.hands().values().map(|(task, _)| *task).collect();
-        let most_rows = i64::try_from(most + ours.len()).unwrap_or(i64::MAX);
-        let mut rows = self.engine.ledger.stalled(W::STAGE, now, most_rows).await?;
-        rows.retain(|row| !ours.contains(&row.task.id));
-        rows.truncate(most);
-        Ok(rows)
-    }
-
-    /// Rule 7: what a dead worker left is taken over, its entry with it.
-    async fn take_over_stalled(&self, permits: &mut Vec<OwnedSemaphorePermit>) -> Result<(), Fault> {
-        let now = self.engine.ledger.now().await?;
-        for row in self.stalled(now, permits.len()).await? {
-            let Some(permit) = permits.pop() else { break };
-            let entry = match &row.task.entry {
-                Some(id) => self.claim(id).await,
-                None => None,
-            };
-            tracing::info!(stage = %W::STAGE, video.id = %row.task.video, holder = row.task.holder, "taking over stalled work");
-            self.start(row.task.id, entry, permit).await?;
-        }
-        Ok(())
-    }
-
-    /// The entry, if it could be claimed. Where it is gone, or Redis is, the task runs all the same and acknowledges
-    /// nothing.
-    async fn claim(&self, entry: &str) -> Option<String> {
-        let claimed = async {
-            match self.streams.pending_entry(W::STAGE, entry).await? {
-                None => Ok(None),
-                Some(_) => self.streams.claim(W::STAGE, &self.identity.name, entry).await,
-            }
-        };
-        match claimed.await {
-            Ok(delivery) => delivery.map(|delivery| delivery.id),
-            Err(error) => {
-                tracing::warn!(%error, entry.id = entry, "an entry could not be claimed; its task runs without it");
-                None
-            }
-        }
-    }
-
-    /// What this consumer has pending and does not run: left by a read whose answer was lost.
-    async fn own_pending(&self, reader: &Reader, permits: &mut Vec<OwnedSemaphorePermit>) -> Result<(), Fault> {
-        let mut after = "0".to_owned();
-        loop {
-            let page = reader.own_pending(&after, 100).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = last.id.clone();
-            let left = page.into_iter().filter(|delivery| !self.holds(&delivery.id)).collect();
-            self.accept(left, permits).await?;
-        }
-    }
-
-    /// Starts what can be run, acknowledges what needs no run, gives back what there is no slot for.
-    pub(super) async fn accept(
-        &self,
-        deliveries: Vec<Delivery>,
-        permits: &mut Vec<OwnedSemaphorePermit>,
-    ) -> Result<(), Fault> {
-        for delivery in deliveries {
-            match delivery.content {
-                Content::Gone => self.acknowledge(delivery.id).await,
-                Content::Undecodable { reason, fields } => {
-                    self.bury(&delivery.id, &fields, &reason.to_string()).await?;
-                    self.acknowledge(delivery.id).await;
-                }
-                Content::Entry(entry) => match permits.pop() {
-                    Some(permit) => {
-                        if let Some(unused) = self.start(entry.task, Some(delivery.id), permit).await? {
-                            permits.push(unused);
-                        }
-                    }
-                    None => {
-                        lease::give_back(&self.engine, entry.task).await?;
-                        self.acknowledge(delivery.id).await;
-                    }
-                },
-            }
-        }
-        Ok(())
-    }
-
-    /// Leases and runs a task, or acknowledges its entry and gives the slot back.
-    async fn start(
-        &self,
-        task: TaskId,
-        entry: Option<String>,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<Option<OwnedSemaphorePermit>, Fault> {
-        match lease::take(&self.engine, &*self.work, &self.identity.name, task, entry.clone()).await? {
-            Taken::Refused => {
-                if let Some(entry) = entry {
-                    self.acknowledge(entry).await;
-                }
-                Ok(Some(permit))
-            }
-            Taken::Granted(row) => {
-                let held = self.hold(&row, entry);
-                let (engine, work) = (self.engine.clone(), self.work.clone());
-                self.tracker.spawn(async move {
-                    run::run(engine, work, *row).await;
-                    drop((held, permit));
-                });
-                Ok(None)
-            }
-        }
-    }
-
-    pub(super) async fn bury(
-        &self,
-        entry: &str,
-        fields: &std::collections::HashMap<String, String>,
-        reason: &str,
-    ) -> Result<(), LedgerError> {
-        tracing::error!(stage = %W::STAGE, entry.id = entry, reason, "an entry that is none of ours is kept as dead");
-        let text = serde_json::to_string(fields).unwrap_or_default();
-        let tx = self.engine.ledger.begin().await?;
-        tx.bury_entry(W::STAGE.stream().unwrap_or_default(), entry, &text, reason).await?;
-        tx.commit().await
-    }
-
-    pub(super) async fn acknowledge(&self, entry: String) {
-        settle::acknowledge(&self.engine, W::STAGE, Some(entry)).await;
-    }
-
-    fn hold(&self, row: &TaskRow, entry: Option<String>) -> Option<Held> {
-        let token = row.task.token?;
-        self.hands().insert(token, (row.task.id, entry));
-        Some(Held { in_hand: self.in_hand.clone(), token })
-    }
-
-    pub(super) fn holds(&self, entry: &str) -> bool {
-        self.hands().values().any(|(_, held)| held.as_deref() == Some(entry))
-    }
-
-    fn hands(&self) -> std::sync::MutexGuard<'_, HashMap<LeaseToken, (TaskId, Option<String>)>> {
-        self.in_hand.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    /// Rule 11, for what was read and not leased.
-    async fn give_back(&self, deliveries: Vec<Delivery>) {
-        for delivery in deliveries {
-            let Content::Entry(entry) = delivery.content else { continue };
-            match lease::give_back(&self.engine, entry.task).await {
-                Ok(()) => self.acknowledge(delivery.id).await,
-                Err(error) => tracing::warn!(%error, "an entry that was just read could not be given back"),
-            }
-        }
     }
 
     async fn recover(&self, fault: Fault, faults: u32) {
