@@ -18,8 +18,8 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
         () = signals.next() => return Ok(()),
     };
     let mut process = process?;
-    process.relay();
     let address = process.serve(Arc::new(tools)).await?;
+    process.relay();
     tracing::info!("listening on http://{address}");
     process.until_stopped(&mut signals).await
 }
