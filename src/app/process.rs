@@ -114,6 +114,8 @@ impl Process {
         let listener = TcpListener::bind((http.host.as_str(), http.port)).await.map_err(|error| {
             Failure::failed(format!("{address} can't be listened on: {error}; set HOST or PORT to another one"))
         })?;
+        let media = self.media.clone();
+        tokio::spawn(async move { media.remove_left_behind().await });
         let local = listener.local_addr().map_err(|error| Failure::failed(error.to_string()))?;
         let state = AppState::new(http::Parts {
             ledger: self.ledger.clone(),

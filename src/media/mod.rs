@@ -5,6 +5,7 @@
 
 mod keys;
 mod read;
+mod staged;
 mod store;
 mod write;
 
