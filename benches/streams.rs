@@ -55,6 +55,9 @@ async fn redis(folder: &Path) -> Result<Running> {
     Ok(server)
 }
 
+/// A reply of XREADGROUP: streams, their entries, their fields.
+type Read = Vec<(String, Vec<(String, Vec<String>)>)>;
+
 fn entry() -> Entry {
     Entry { task: TaskId::new(), video: VideoId::new(), trace: TraceId::new() }
 }
@@ -120,8 +123,7 @@ async fn loop_of_fred(url: &str, entries: usize) -> Result<f64> {
     });
     let mut seen = 0;
     while seen < entries {
-        let read: Vec<(String, Vec<(String, Vec<String>)>)> =
-            reader.xreadgroup("bench", "bench", Some(BATCH), Some(5_000), false, "bench", ">").await?;
+        let read: Read = reader.xreadgroup("bench", "bench", Some(BATCH), Some(5_000), false, "bench", ">").await?;
         let ids: Vec<String> = read.into_iter().flat_map(|(_, entries)| entries).map(|(id, _)| id).collect();
         seen += ids.len();
         let _: u64 = client.xack("bench", "bench", ids).await?;

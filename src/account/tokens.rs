@@ -17,6 +17,8 @@ const UNKNOWN_LIFE: i64 = 1800;
 const STILL_GOOD: i64 = 5_000;
 /// How long one refresh may take before another process may try.
 const REFRESH_LEASE: i64 = 60 * 1000;
+/// How long its questions to TikTok may take: well within the lease, since nobody else may ask with the same token.
+const REFRESH_TIME: Duration = Duration::from_secs(45);
 /// How often a process asks for the refresh of another, and how many times: a few seconds. Who waits holds a slot, and the
 /// other may be dead.
 const WAIT: Duration = Duration::from_millis(250);
@@ -51,7 +53,7 @@ impl Tokens {
             if !is_due && !is_refused {
                 return self.open(&found);
             }
-            match self.refresh(&found, now).await? {
+            match self.refresh_apart(&found, now).await? {
                 Refreshed::Here(access) => return Ok(access),
                 // What is still good may be used while a refresh fails.
                 Refreshed::Failed(_) if !is_refused && found.tokens.access_expires_at > now + STILL_GOOD => {
@@ -87,6 +89,14 @@ impl Tokens {
         Ok(Access { token, version: account.token_version })
     }
 
+    /// In a task of its own: who asked may go away (its lease is lost, its process stops) between TikTok's answer and the
+    /// commit, and the pair must not go with it.
+    async fn refresh_apart(&self, account: &Account, now: i64) -> Result<Refreshed, Refusal> {
+        let (tokens, account) = (self.clone(), account.clone());
+        let task = tokio::spawn(async move { tokens.refresh(&account, now).await });
+        task.await.unwrap_or_else(|error| Err(Refusal::not_sent(format!("the refresh came to no end: {error}"))))
+    }
+
     /// One at a time over the whole fleet.
     async fn refresh(&self, account: &Account, now: i64) -> Result<Refreshed, Refusal> {
         let lease = LeaseToken::new();
@@ -104,12 +114,15 @@ impl Tokens {
                 "its token can't be opened ({error}); put the old ENCRYPTION_KEY back, or connect it again"
             ))
         })?;
-        let mut answer = self.client.refresh(&refresh).await;
-        if matches!(&answer, Err(refusal) if refusal.class == Class::OutcomeUnknown) {
-            // The answer was lost. The same token once more: if TikTok has used it up, the pair is lost for good.
-            answer = self.client.refresh(&refresh).await;
-        }
-        match answer {
+        let asked = tokio::time::timeout(REFRESH_TIME, async {
+            match self.client.refresh(&refresh).await {
+                // The answer was lost. The same token once more: if TikTok has used it up, the pair is lost for good.
+                Err(refusal) if refusal.class == Class::OutcomeUnknown => self.client.refresh(&refresh).await,
+                answer => answer,
+            }
+        });
+        let slow = || Err(Refusal::answer_lost("TikTok did not answer a refresh in time"));
+        match asked.await.unwrap_or_else(|_| slow()) {
             Ok(answered) => self.store(account, lease, &refresh, answered.value).await,
             Err(refusal) if refusal.class == Class::NeedsReconnect => {
                 self.lost(account, &refusal).await;
@@ -117,7 +130,7 @@ impl Tokens {
             }
             Err(refusal) => {
                 self.give_up(account, lease).await;
-                Ok(Refreshed::Failed(refusal))
+                Ok(Refreshed::Failed(no_outcome(refusal)))
             }
         }
     }
@@ -202,6 +215,19 @@ enum Refreshed {
     /// Somebody else is at it, or was.
     Elsewhere,
     Failed(Refusal),
+}
+
+/// What TikTok says of the app or of our request at a refresh says nothing of the video that happened to need it: the
+/// video waits, and shows why.
+fn no_outcome(refusal: Refusal) -> Refusal {
+    match refusal.class {
+        Class::Transient | Class::Throttled { .. } | Class::NeedsReconnect => refusal,
+        Class::TokenExpired
+        | Class::PermanentForVideo
+        | Class::PermanentForAccount
+        | Class::Bug
+        | Class::OutcomeUnknown => Refusal { class: Class::Transient, ..refusal },
+    }
 }
 
 fn reconnect(text: impl Into<String>) -> Refusal {

@@ -11,13 +11,18 @@ use super::signals::Signals;
 use super::{Failure, metering, parts};
 use crate::config::Config;
 use crate::event::Stage;
-use crate::http::{self, AppState, Health};
+use crate::health::Health;
+use crate::http::{self, AppState};
+use crate::ingest;
 use crate::ledger::Ledger;
 use crate::media::Media;
 use crate::relay::{self, Dispatch};
 use crate::stage::publish::{Confirm, Publish, Publisher};
 use crate::stage::{Engine, Stop, Times, Work, due, edit::Edit, streamed};
 use crate::stream::Streams;
+
+/// A loop that was silent for so long hangs: each turns every second, but for what it waits for in a store.
+const SILENCE: Duration = Duration::from_secs(120);
 
 /// The stores and the loops over them.
 pub(super) struct Process {
@@ -71,11 +76,13 @@ impl Process {
             config: self.config.stages.of(stage).clone(),
             times: Times::default(),
             stop: self.stop.clone(),
+            health: self.health.clone(),
+            owing: Arc::default(),
         }
     }
 
     fn run(&mut self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
-        self.health.watch(name, Duration::MAX);
+        self.health.watch(name, SILENCE);
         self.loops.spawn(async move {
             work.await;
             name
@@ -87,6 +94,28 @@ impl Process {
             let engine = self.engine(Stage::Edit);
             self.run("relay", relay::run(engine));
         }
+    }
+
+    /// Once an hour: bytes that no video names.
+    pub(super) fn sweep(&mut self) {
+        let (ledger, media, stop) = (self.ledger.clone(), self.media.clone(), self.stop.reading.clone());
+        let sweeping = async move {
+            loop {
+                match ingest::sweep(&ledger, &media).await {
+                    Ok(0) => {}
+                    Ok(folders) => tracing::info!(folders, "deleted the bytes of uploads that never became videos"),
+                    Err(error) => tracing::warn!(%error, "the object store could not be swept; tried again in an hour"),
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_secs(3600)) => {}
+                    () = stop.cancelled() => return,
+                }
+            }
+        };
+        self.loops.spawn(async move {
+            sweeping.await;
+            "sweep"
+        });
     }
 
     fn streamed<W: Work>(&mut self, name: &'static str, work: W) {
@@ -114,8 +143,6 @@ impl Process {
         let listener = TcpListener::bind((http.host.as_str(), http.port)).await.map_err(|error| {
             Failure::failed(format!("{address} can't be listened on: {error}; set HOST or PORT to another one"))
         })?;
-        let media = self.media.clone();
-        tokio::spawn(async move { media.remove_left_behind().await });
         let local = listener.local_addr().map_err(|error| Failure::failed(error.to_string()))?;
         let state = AppState::new(http::Parts {
             ledger: self.ledger.clone(),

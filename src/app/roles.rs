@@ -20,6 +20,7 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
     let mut process = process?;
     let address = process.serve(Arc::new(tools)).await?;
     process.relay();
+    process.sweep();
     tracing::info!("listening on http://{address}");
     process.until_stopped(&mut signals).await
 }

@@ -6,11 +6,11 @@ use std::sync::atomic::AtomicUsize;
 
 use tokio_util::sync::CancellationToken;
 
-use super::Health;
 use super::guard::Hosts;
 use super::monitor::Snapshots;
 use crate::config::{HttpConfig, StagesConfig};
 use crate::ffmpeg::Tools;
+use crate::health::Health;
 use crate::ingest::Ingest;
 use crate::ledger::Ledger;
 use crate::media::Media;

@@ -5,7 +5,6 @@
 
 mod keys;
 mod read;
-mod staged;
 mod store;
 mod write;
 

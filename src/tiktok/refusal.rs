@@ -248,13 +248,21 @@ pub fn of_oauth(head: Head, error: &str, description: &str, log_id: Option<Strin
     refusal(find(OAUTH, error), head, error, description, log_id)
 }
 
-/// An answer without a body that we understand.
+/// An answer without a body that we understand. A redirect, 403, 404 or the like is then not the API's word but that of
+/// something before it: an outage, which fails no video.
 pub fn of_http(head: Head, body: &str) -> Refusal {
     let mut seen: String = body.chars().take(200).collect();
     if seen.is_empty() {
         seen.push_str("no body");
     }
-    refusal(None, head, &format!("http_{}", head.http), &seen, None)
+    let text = match class_of_http(head.http) {
+        Class::Bug if head.http == 400 => None,
+        Class::Bug | Class::PermanentForVideo => {
+            Some(Known { code: "", class: Class::Transient, text: "something answered that is not TikTok's API" })
+        }
+        _ => None,
+    };
+    refusal(text.as_ref(), head, &format!("http_{}", head.http), &seen, None)
 }
 
 /// What TikTok gave as the reason of FAILED. An unknown one allows no other try: only a known one may.
@@ -296,7 +304,9 @@ fn class_of_http(http: u16) -> Class {
         403 => Class::PermanentForVideo,
         429 => Class::Throttled { key: Key::Account, pause: MINUTE },
         408 | 425 | 500..=599 => Class::Transient,
-        // A 2xx with an unknown code, a redirect, any other 4xx: nothing that a repeat would mend.
+        // TikTok sends refusals of an account or the app with 200: of an unknown one nothing is known.
+        200..=299 => Class::OutcomeUnknown,
+        // A redirect, any other 4xx: nothing that a repeat would mend.
         _ => Class::Bug,
     }
 }
@@ -324,7 +334,11 @@ mod tests {
         assert_eq!(of_code(head(429), "x", "", None).class, throttled(Key::Account, MINUTE));
         assert_eq!(of_code(head(400), "x", "", None).class, Class::Bug);
         assert_eq!(of_code(head(403), "x", "", None).class, Class::PermanentForVideo);
-        assert_eq!(of_http(head(502), "<html>").class, Class::Transient);
+        assert_eq!(of_code(head(200), "x", "", None).class, Class::OutcomeUnknown);
+        for http in [302, 403, 404, 405, 502] {
+            assert_eq!(of_http(head(http), "<html>").class, Class::Transient, "{http}");
+        }
+        assert_eq!(of_http(head(400), "<html>").class, Class::Bug);
         assert_eq!(of_fail_reason(Some("odd"), None).class, Class::PermanentForVideo);
     }
 

@@ -6,13 +6,40 @@ use serde::{Deserialize, Serialize};
 
 /// The envelope's `error`.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[serde(from = "ApiErrorSpelt")]
 pub struct ApiError {
-    #[serde(default)]
     pub code: String,
-    #[serde(default)]
     pub message: String,
-    #[serde(default, alias = "logid")]
     pub log_id: Option<String>,
+}
+
+/// With both spellings, which may come together: an alias would refuse that.
+#[derive(Deserialize)]
+struct ApiErrorSpelt {
+    #[serde(default, deserialize_with = "or_default")]
+    code: String,
+    #[serde(default, deserialize_with = "or_default")]
+    message: String,
+    #[serde(default)]
+    log_id: serde_json::Value,
+    #[serde(default)]
+    logid: serde_json::Value,
+}
+
+impl From<ApiErrorSpelt> for ApiError {
+    fn from(spelt: ApiErrorSpelt) -> Self {
+        let text = |value: serde_json::Value| match value {
+            serde_json::Value::String(text) => Some(text),
+            serde_json::Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        Self { code: spelt.code, message: spelt.message, log_id: text(spelt.log_id).or_else(|| text(spelt.logid)) }
+    }
+}
+
+/// Null is as good as missing.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// The envelope. `data` may be missing, empty or null when `error.code` is not `ok`.
@@ -25,19 +52,19 @@ pub(super) struct Envelope {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreatorInfo {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub creator_avatar_url: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub creator_username: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub creator_nickname: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub privacy_level_options: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub comment_disabled: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub duet_disabled: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub stitch_disabled: bool,
     /// Absent: not known, so no limit of ours.
     #[serde(default)]
@@ -121,17 +148,40 @@ impl<'de> Deserialize<'de> for StatusKind {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "PostStatusSpelt")]
 pub struct PostStatus {
     pub status: StatusKind,
-    #[serde(default)]
     pub fail_reason: Option<String>,
     /// Text, whatever TikTok sent: a float would lose digits.
-    #[serde(default, rename = "publicaly_available_post_id", alias = "publicly_available_post_id")]
-    #[serde(deserialize_with = "post_ids")]
     pub post_ids: Vec<String>,
     /// A count. Missing is not zero.
-    #[serde(default)]
     pub uploaded_bytes: Option<u64>,
+}
+
+/// With both spellings, which may come together.
+#[derive(Deserialize)]
+struct PostStatusSpelt {
+    status: StatusKind,
+    #[serde(default)]
+    fail_reason: Option<String>,
+    #[serde(default, deserialize_with = "post_ids")]
+    publicaly_available_post_id: Vec<String>,
+    #[serde(default, deserialize_with = "post_ids")]
+    publicly_available_post_id: Vec<String>,
+    #[serde(default)]
+    uploaded_bytes: Option<u64>,
+}
+
+impl From<PostStatusSpelt> for PostStatus {
+    fn from(spelt: PostStatusSpelt) -> Self {
+        let (first, second) = (spelt.publicaly_available_post_id, spelt.publicly_available_post_id);
+        Self {
+            status: spelt.status,
+            fail_reason: spelt.fail_reason,
+            post_ids: if first.is_empty() { second } else { first },
+            uploaded_bytes: spelt.uploaded_bytes,
+        }
+    }
 }
 
 fn post_ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
@@ -161,10 +211,10 @@ pub struct Tokens {
     pub expires_in: Option<i64>,
     #[serde(default)]
     pub refresh_expires_in: Option<i64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub open_id: String,
     /// Comma separated: what the person really granted.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub scope: String,
 }
 
@@ -176,9 +226,9 @@ fn not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct UserInfo {
     pub open_id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub display_name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub avatar_url: String,
 }
 
@@ -195,6 +245,18 @@ mod tests {
         assert_eq!(other.unwrap().post_ids, ["9"]);
         assert!(read(r#"{"status":"PUBLISH_COMPLETE","publicaly_available_post_id":[7.5e18]}"#).is_err());
         assert!(read(r#"{"status":"PROCESSING_UPLOAD"}"#).unwrap().post_ids.is_empty());
+    }
+
+    #[test]
+    fn both_spellings_may_come_together_and_null_is_as_good_as_missing() {
+        let both = r#"{"status":"PUBLISH_COMPLETE","fail_reason":null,"uploaded_bytes":null,
+            "publicaly_available_post_id":null,"publicly_available_post_id":["9"]}"#;
+        assert_eq!(serde_json::from_str::<PostStatus>(both).unwrap().post_ids, ["9"]);
+        let error = r#"{"code":"ok","message":null,"log_id":"L1","logid":"L1"}"#;
+        let error: ApiError = serde_json::from_str(error).unwrap();
+        assert_eq!((error.code.as_str(), error.log_id.as_deref()), ("ok", Some("L1")));
+        let creator = r#"{"creator_avatar_url":null,"privacy_level_options":null,"duet_disabled":null}"#;
+        assert!(serde_json::from_str::<CreatorInfo>(creator).unwrap().privacy_level_options.is_empty());
     }
 
     #[test]

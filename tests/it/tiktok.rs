@@ -200,7 +200,7 @@ async fn a_5xx_without_json_is_transient_and_is_not_repeated() {
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
     let far = Far::with([(307, "")]).await.header("location", "/elsewhere");
-    assert_eq!(far.client.status(&token(), "p").await.expect_err("a refusal").class, Class::Bug);
+    assert_eq!(far.client.status(&token(), "p").await.expect_err("a refusal").class, Class::Transient);
     far.asked();
 }
 

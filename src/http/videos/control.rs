@@ -2,13 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::owned;
 use super::view::{VideoAnswer, VideoView};
 use crate::control;
-use crate::event::VideoId;
 use crate::http::extract::{Body, Id};
 use crate::http::{Access, AppState, Caller, Problem};
 use crate::stage::publish::operator::Resolution;
@@ -24,10 +24,11 @@ pub(in crate::http) async fn cancel(
     caller.may(Access::Change)?;
     owned(&state, &caller, id).await?;
     control::cancel(&state.ledger, id).await?;
-    shown(&state, &caller, id).await
+    let video = owned(&state, &caller, id).await?;
+    Ok(Json(VideoAnswer { video: VideoView::now(&state, &caller, &video).await? }))
 }
 
-/// Tries a failed video again; 409 where a second post could come of it.
+/// Tries a failed video again.
 #[utoipa::path(post, path = "/api/videos/{id}/retry", tag = "videos", params(("id" = String, Path)),
     responses((status = 200, body = VideoAnswer), (status = 409, body = Problem)))]
 pub(in crate::http) async fn retry(
@@ -38,45 +39,61 @@ pub(in crate::http) async fn retry(
     caller.may(Access::Change)?;
     owned(&state, &caller, id).await?;
     control::retry(&state.ledger, &state.dispatch, id).await?;
-    shown(&state, &caller, id).await
-}
-
-/// What an operator says of a video that needs review.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(tag = "action", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
-pub(in crate::http) enum Word {
-    /// It is there, as this post.
-    Posted { post_id: String },
-    /// It is not there: post it again.
-    Again {},
-    /// Let it be failed.
-    GiveUp {},
+    let video = owned(&state, &caller, id).await?;
+    Ok(Json(VideoAnswer { video: VideoView::now(&state, &caller, &video).await? }))
 }
 
 /// Says what became of a video that needs review. For operators.
-#[utoipa::path(post, path = "/api/videos/{id}/resolve", tag = "videos", params(("id" = String, Path)), request_body = Word,
-    responses((status = 200, body = VideoAnswer), (status = 409, body = Problem)))]
+#[utoipa::path(post, path = "/api/videos/{id}/resolve", tag = "videos", params(("id" = String, Path)),
+    request_body = Answer, responses((status = 200, body = VideoAnswer), (status = 409, body = Problem)))]
 pub(in crate::http) async fn resolve(
     State(state): State<AppState>,
     caller: Caller,
     Id(id): Id,
-    word: Result<Body<Word>, Problem>,
+    answer: Result<Body<Answer>, Problem>,
 ) -> Result<Json<VideoAnswer>, Problem> {
     caller.may(Access::Change)?;
-    // Whose video it is comes before what is asked of it: another's is not there, whatever is sent.
+    // Whose video it is comes before what is said of it: another's is not there, whatever is sent.
     owned(&state, &caller, id).await?;
     caller.may(Access::Operate)?;
-    let Body(word) = word?;
-    let resolution = match word {
-        Word::Posted { post_id } => Resolution::There { post_id },
-        Word::Again {} => Resolution::PostAgain,
-        Word::GiveUp {} => Resolution::GiveUp,
-    };
-    control::resolve(&state.ledger, &state.dispatch, id, &resolution, &caller.key.user).await?;
-    shown(&state, &caller, id).await
+    let Body(answer) = answer?;
+    control::resolve(&state.ledger, &state.dispatch, id, &answer.resolution()?, &caller.key.user).await?;
+    let video = owned(&state, &caller, id).await?;
+    Ok(Json(VideoAnswer { video: VideoView::now(&state, &caller, &video).await? }))
 }
 
-async fn shown(state: &AppState, caller: &Caller, id: VideoId) -> Result<Json<VideoAnswer>, Problem> {
-    let video = owned(state, caller, id).await?;
-    Ok(Json(VideoAnswer { video: VideoView::now(state, caller, &video).await? }))
+/// What an operator found on TikTok.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::http) struct Answer {
+    /// `posted` (with `postId`), `again` (it is not there: post it again) or `giveUp`.
+    action: Action,
+    post_id: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+enum Action {
+    Posted,
+    Again,
+    GiveUp,
+}
+
+impl Answer {
+    fn resolution(self) -> Result<Resolution, Problem> {
+        match (self.action, self.post_id) {
+            (Action::Posted, Some(post_id)) => Ok(Resolution::There { post_id }),
+            (Action::Again, None) => Ok(Resolution::PostAgain),
+            (Action::GiveUp, None) => Ok(Resolution::GiveUp),
+            (Action::Posted, None) => {
+                let text = "action \"posted\" needs the post's id: { \"action\": \"posted\", \"postId\": \"7…\" }";
+                Err(Problem::new(StatusCode::BAD_REQUEST, "post_id_missing", text))
+            }
+            (Action::Again | Action::GiveUp, Some(_)) => Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "post_id_unexpected",
+                "postId goes with action \"posted\" only",
+            )),
+        }
+    }
 }

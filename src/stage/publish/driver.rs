@@ -2,6 +2,7 @@
 //! with the answer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -72,13 +73,15 @@ pub(super) struct Drive<'a> {
     role: Role,
     video: Video,
     creator: Option<(CreatorInfo, Access)>,
+    /// The version of the pair that TikTok was last asked with; 0 while there is none.
+    asked_with: AtomicI64,
 }
 
 impl<'a> Drive<'a> {
     pub(super) async fn begin(publisher: &'a Publisher, lease: &'a Lease, role: Role) -> Result<Self, Broken> {
         let gone = || Broken::Reason(Reason::new("video_missing", "the video is no longer in the ledger"));
         let video = publisher.ledger.video(lease.video()).await?.ok_or_else(gone)?;
-        Ok(Self { publisher, lease, role, video, creator: None })
+        Ok(Self { publisher, lease, role, video, creator: None, asked_with: AtomicI64::new(0) })
     }
 
     pub(super) async fn run(mut self) -> Result<Ended, Broken> {
@@ -201,6 +204,7 @@ impl<'a> Drive<'a> {
         };
         let (client, plan): (_, ChunkPlan) = (&self.publisher.client, row.plan);
         let post: &PostInfo = &post::info(&self.video, creator);
+        self.asked_with.store(access.version, Ordering::Relaxed);
         match client.init(&access.token, post, plan.size, plan.chunk_size, plan.count).await {
             Err(refusal) => Event::InitRefused(refusal),
             Ok(answered) => {
@@ -281,10 +285,13 @@ impl<'a> Drive<'a> {
         F: Future<Output = Result<T, Refusal>>,
     {
         let account = &self.video.account;
+        self.asked_with.store(0, Ordering::Relaxed);
         let access = self.publisher.tokens.access(account, None).await?;
+        self.asked_with.store(access.version, Ordering::Relaxed);
         match call(access.clone()).await {
             Err(refusal) if refusal.class == Class::TokenExpired => {
                 let fresh = self.publisher.tokens.access(account, Some(access.version)).await?;
+                self.asked_with.store(fresh.version, Ordering::Relaxed);
                 match call(fresh.clone()).await {
                     Err(again) if again.class == Class::TokenExpired => {
                         Err(Refusal { class: Class::NeedsReconnect, ..again })
@@ -309,7 +316,12 @@ impl<'a> Drive<'a> {
             }
             Tell::Reconnect(reason) => {
                 if let Some(account) = tx.account(&self.video.account).await? {
-                    tx.needs_reconnect(&account.id, account.token_version, &reason.text).await?;
+                    // A person may have connected it again since: what was refused is the pair that was used.
+                    let version = match self.asked_with.load(Ordering::Relaxed) {
+                        0 => account.token_version,
+                        version => version,
+                    };
+                    tx.needs_reconnect(&account.id, version, &reason.text).await?;
                 }
             }
         }
