@@ -18,9 +18,9 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
         () = signals.next() => return Ok(()),
     };
     let mut process = process?;
+    let address = process.serve(Arc::new(tools)).await?;
     process.relay();
     process.sweep();
-    let address = process.serve(Arc::new(tools)).await?;
     tracing::info!("listening on http://{address}");
     process.until_stopped(&mut signals).await
 }

@@ -41,14 +41,15 @@ pub(super) async fn up(mut config: Config) -> Result<(), Failure> {
     if let Some(sandbox) = &sandbox {
         sandbox_account(&process.ledger, &vault, sandbox).await?;
     }
+    // First, since a port that is taken ends it; a loop would have to hand back by then.
+    let address = process.serve(Arc::new(tools.clone())).await?;
     process.relay();
     process.sweep();
-    let edit = parts::edit(&process.config, &process.ledger, &process.dispatch, &process.media, tools.clone());
+    let edit = parts::edit(&process.config, &process.ledger, &process.dispatch, &process.media, tools);
     process.edit(edit);
     let tiktok = process.config.tiktok.clone().ok_or_else(|| Failure::failed("nothing is known of TikTok"))?;
     let publisher = process.publisher(parts::client(&tiktok)?).await?;
     process.publish(publisher);
-    let address = process.serve(Arc::new(tools)).await?;
     say(&process.config, redis.is_some(), sandbox.as_ref(), &format!("http://{address}"), &link);
     let ended = process.until_stopped(&mut signals).await;
     if let Some(sandbox) = sandbox {

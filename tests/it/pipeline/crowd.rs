@@ -43,7 +43,7 @@ async fn crowd(workers: &[&str], videos: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_workers_on_one_sqlite_file_post_each_video_once() {
-    crowd(&["all", "all2"], 10).await;
+    crowd(&["all", "all2"], 6).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

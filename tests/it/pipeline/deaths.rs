@@ -1,6 +1,6 @@
 //! SIGKILL of each process and of Redis, at moments that a fault of the sandbox holds open.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use subiteya::sandbox::Kind;
@@ -139,5 +139,26 @@ async fn a_publisher_that_was_frozen_while_another_took_over_adds_no_second_post
         let next = fleet.upload("bob", &format!("after {title}")).await;
         fleet.posted(&next).await;
         fleet.posted(&video).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_redis_holds_up_no_upload_and_each_video_is_edited_once() {
+    let fleet = Fleet::started(LOOSE).await;
+    fleet.account("ada").await;
+    fleet.redis.signal(Signal::STOP);
+    let mut videos = Vec::new();
+    for number in 0..3 {
+        let asked = Instant::now();
+        videos.push(fleet.upload("ada", &format!("while frozen {number}")).await);
+        assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    }
+    fleet.redis.signal(Signal::CONT);
+    for video in &videos {
+        let video = fleet.posted(video).await;
+        let events = Fleet::events(&video);
+        for once in ["edit/started", "publish/started", "publish/init"] {
+            assert_eq!(events.iter().filter(|event| *event == once).count(), 1, "{events:?}");
+        }
     }
 }

@@ -247,6 +247,17 @@ async fn check(fleet: &Fleet, accepted: &[String]) {
         wrong.push(line.to_owned());
     }
     fleet.until_no_ffmpeg().await;
+    // A dead consumer's entries are found by the sweep, once it counts as dead.
+    for (stream, group) in [("video.uploaded", "edit"), ("video.edited", "publish")] {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while fleet.redis.pending(stream, group).await > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let pending = fleet.redis.command(&["XPENDING", stream, group]).await;
+        if fleet.redis.pending(stream, group).await > 0 {
+            wrong.push(format!("entries of {stream} are pending for ever: {pending}"));
+        }
+    }
     if !wrong.is_empty() {
         let file = std::env::temp_dir().join("torture.log");
         std::fs::write(&file, logs).expect("written");

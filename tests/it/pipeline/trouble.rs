@@ -1,6 +1,6 @@
 //! TikTok's troubles: lost answers, refusals, tokens that die, posts that fail or never end.
 
-use subiteya::sandbox::Kind;
+use subiteya::sandbox::{CreatorSpec, Kind, Tokens};
 
 use crate::support::fleet::{Fleet, LOOSE};
 
@@ -69,13 +69,30 @@ async fn a_revoked_account_waits_for_its_person_and_goes_on_when_it_is_connected
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_answer_of_a_refresh_loses_no_video() {
+async fn a_refresh_that_fails_for_an_outage_or_loses_its_question_is_tried_again() {
     let fleet = Fleet::started(LOOSE).await;
-    let tokens = fleet.sandbox.grant(&subiteya::sandbox::CreatorSpec::named("ada")).await.expect("a creator");
-    // Without its lifetime it is refreshed before its first use.
-    fleet.connect("ada", &subiteya::sandbox::Tokens { expires_in: 0, ..tokens });
-    fleet.faults(&["token:cut-before"]);
-    let video = fleet.upload("ada", "refreshed").await;
+    for (number, fault) in ["token:cut-before", "token:error=503*2"].iter().enumerate() {
+        let name = format!("creator{number}");
+        let tokens = fleet.sandbox.grant(&CreatorSpec::named(&name)).await.expect("a creator");
+        fleet.connect(&name, &Tokens { expires_in: 0, ..tokens });
+        fleet.faults(&[fault]);
+        let video = fleet.upload(&name, &format!("in spite of {fault}")).await;
+        fleet.faults_taken().await;
+        fleet.posted(&video).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_whose_answer_is_lost_may_need_the_person_and_loses_no_video() {
+    let fleet = Fleet::started(LOOSE).await;
+    let tokens = fleet.sandbox.grant(&CreatorSpec::named("ada")).await.expect("a creator");
+    fleet.connect("ada", &Tokens { expires_in: 0, ..tokens });
+    // TikTok has used the refresh token up, and nobody knows the next one.
+    fleet.faults(&["token:cut-after"]);
+    let video = fleet.upload("ada", "waits").await;
+    let waits = |video: &serde_json::Value| video["waitingFor"]["code"] == "account_reconnect";
+    fleet.until_video(&video, "waiting for the account", waits).await;
+    fleet.account("ada").await;
     fleet.posted(&video).await;
 }
 
@@ -113,21 +130,10 @@ async fn what_tiktok_fails_is_failed_with_its_reason_and_what_it_never_ends_hold
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_refresh_for_an_outage_is_tried_again() {
-    let fleet = Fleet::started(LOOSE).await;
-    let tokens = fleet.sandbox.grant(&subiteya::sandbox::CreatorSpec::named("ada")).await.expect("a creator");
-    fleet.connect("ada", &subiteya::sandbox::Tokens { expires_in: 0, ..tokens });
-    fleet.faults(&["token:error=503*2"]);
-    let video = fleet.upload("ada", "refreshed later").await;
-    fleet.faults_taken().await;
-    fleet.posted(&video).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_whose_process_died_holds_up_no_other_account() {
     let mut fleet = Fleet::started(&LOOSE.replace("concurrency = 2", "concurrency = 1")).await;
-    let tokens = fleet.sandbox.grant(&subiteya::sandbox::CreatorSpec::named("ada")).await.expect("a creator");
-    fleet.connect("ada", &subiteya::sandbox::Tokens { expires_in: 0, ..tokens });
+    let tokens = fleet.sandbox.grant(&CreatorSpec::named("ada")).await.expect("a creator");
+    fleet.connect("ada", &Tokens { expires_in: 0, ..tokens });
     fleet.account("bob").await;
     fleet.faults(&["token:hang"]);
     let waits = fleet.upload("ada", "waits for the refresh's lease").await;

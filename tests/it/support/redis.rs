@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use subiteya::child::{Contained, Limits, Running, find};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -36,6 +37,12 @@ impl Redis {
     pub(crate) async fn kill(&mut self) {
         self.server.kill().await.expect("killed");
         std::fs::remove_file(self.socket()).ok();
+    }
+
+    /// SIGSTOP or SIGCONT: a frozen peer whose kernel still takes what is sent.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let group = Pid::from_raw(self.server.group()).expect("a group");
+        kill_process_group(group, signal).expect("it runs");
     }
 
     pub(crate) async fn restart(&mut self) {
