@@ -51,7 +51,8 @@ impl Failure {
 
 impl From<FolderError> for Failure {
     fn from(error: FolderError) -> Self {
-        Self::failed(error.to_string())
+        let exit = if matches!(error, FolderError::Unusable { .. }) { Exit::Configuration } else { Exit::Failed };
+        Self::new(exit, error.to_string())
     }
 }
 

@@ -54,8 +54,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let read = Path::<String>::from_request_parts(parts, state).await;
-        let Path(text) =
-            read.map_err(|_| Problem::new(StatusCode::NOT_FOUND, "account_not_found", "there is no such account"))?;
-        Ok(Self(text))
+        // PostgreSQL refuses a NUL in what it is asked, and no id holds one.
+        match read {
+            Ok(Path(text)) if !text.contains('\0') => Ok(Self(text)),
+            _ => Err(Problem::new(StatusCode::NOT_FOUND, "account_not_found", "there is no such account")),
+        }
     }
 }

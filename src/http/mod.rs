@@ -18,6 +18,7 @@ mod openapi;
 mod pages;
 mod problem;
 mod range;
+mod serve;
 mod session;
 mod state;
 mod videos;
@@ -86,7 +87,7 @@ fn layered(routes: Router<AppState>, state: AppState) -> Router {
 /// under way are finished. The caller bounds how long that may take.
 pub async fn serve(listener: TcpListener, app: Router, state: AppState) -> io::Result<()> {
     let closing = state.closing.clone();
-    axum::serve(listener, app).with_graceful_shutdown(closing.cancelled_owned()).await?;
+    serve::connections(listener, app, closing, serve::HEAD).await;
     state.ingest.settled().await;
     Ok(())
 }

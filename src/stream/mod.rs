@@ -70,10 +70,25 @@ pub enum StreamError {
     Refused(String),
 }
 
+/// What people can read of an error of the operating system, which fred hands on in Rust's debug form:
+/// `Os { code: 111, kind: ConnectionRefused, message: "Connection refused" }`.
+fn plain(details: &str) -> String {
+    let quoted = |from: &str| {
+        let (_, rest) = details.split_once(from)?;
+        Some(rest.split_once('"')?.0.to_owned())
+    };
+    match details {
+        _ if details.starts_with("Os {") => quoted("message: \""),
+        _ if details.starts_with("Custom {") => quoted("error: \""),
+        _ => None,
+    }
+    .unwrap_or_else(|| details.to_owned())
+}
+
 impl From<fred::error::Error> for StreamError {
     fn from(error: fred::error::Error) -> Self {
         use fred::error::ErrorKind;
-        let text = error.details().to_owned();
+        let text = plain(error.details());
         let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| text.starts_with(prefix));
         if starts(&["NOGROUP", "UNBLOCKED"]) {
             return Self::NoGroup;
@@ -112,3 +127,20 @@ impl From<fred::error::Error> for StreamError {
 }
 
 pub type Result<T, E = StreamError> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_the_operating_system_read_as_people_write_them() {
+        for (details, said) in [
+            (r#"Os { code: 111, kind: ConnectionRefused, message: "Connection refused" }"#, "Connection refused"),
+            (r#"Custom { kind: Uncategorized, error: "failed to look up" }"#, "failed to look up"),
+            ("WRONGPASS invalid username-password pair", "WRONGPASS invalid username-password pair"),
+            ("Os { odd", "Os { odd"),
+        ] {
+            assert_eq!(plain(details), said);
+        }
+    }
+}

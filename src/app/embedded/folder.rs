@@ -25,6 +25,9 @@ pub enum FolderError {
     Held { folder: PathBuf, pid: Option<u32> },
     #[error("{}: {error}", .path.display())]
     Io { path: PathBuf, error: io::Error },
+    /// Exit code 78.
+    #[error("SUBITEYA_DATA: expected a folder that can be made and written to, got {} ({error}); set it like SUBITEYA_DATA=./data", .path.display())]
+    Unusable { path: PathBuf, error: io::Error },
     #[error("the encryption key in {}: {error}; restore the file, since tokens sealed with it can't be read without it", .path.display())]
     WrongKey { path: PathBuf, error: WrongKey },
 }
@@ -44,8 +47,9 @@ pub struct DataFolder {
 impl DataFolder {
     /// Makes the folder (0700) where it isn't there, and takes its lock.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
-        make_private_folder(path).map_err(at(path))?;
-        let path = path.canonicalize().map_err(at(path))?;
+        let unusable = |error| FolderError::Unusable { path: path.to_owned(), error };
+        make_private_folder(path).map_err(unusable)?;
+        let path = path.canonicalize().map_err(unusable)?;
         let lock_path = path.join("lock");
         let mut lock = OpenOptions::new()
             .read(true)
@@ -54,7 +58,7 @@ impl DataFolder {
             .truncate(false)
             .mode(0o600)
             .open(&lock_path)
-            .map_err(at(&lock_path))?;
+            .map_err(unusable)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -139,6 +143,14 @@ mod tests {
         assert!(message.contains(path.to_str().expect("path")), "{message}");
         drop(first);
         DataFolder::open(&path).expect("free again");
+    }
+
+    #[test]
+    fn a_path_that_can_be_no_folder_is_a_wrong_value_of_its_variable() {
+        let file = tempfile::NamedTempFile::new().expect("file");
+        let error = DataFolder::open(file.path()).expect_err("a file");
+        assert!(matches!(error, FolderError::Unusable { .. }), "{error:?}");
+        assert!(error.to_string().starts_with("SUBITEYA_DATA: expected a folder"), "{error}");
     }
 
     #[test]

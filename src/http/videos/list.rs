@@ -47,6 +47,10 @@ pub(in crate::http) async fn list(
     if !(1..=MOST).contains(&limit) {
         return Err(wrong("limit_invalid", format!("limit has to be from 1 to {MOST}")));
     }
+    // PostgreSQL refuses a NUL in what it is asked, and no text holds one.
+    if [&query.q, &query.account_id].into_iter().flatten().any(|text| text.contains('\0')) {
+        return Err(wrong("query_invalid", "the query holds a NUL character".to_owned()));
+    }
     let text = query.q.filter(|text| !text.is_empty());
     if text.as_ref().is_some_and(|text| !caller.reads_content() && uuid::Uuid::parse_str(text).is_err()) {
         return Err(Problem::forbidden("a viewer's key doesn't search titles; q has to be a whole id"));
