@@ -16,10 +16,12 @@ up: setup ## Run everything until Ctrl-C
 
 test: setup ## Run all tests
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
-		$(CARGO) nextest run --locked --no-tests pass && $(CARGO) test --locked --doc --quiet; \
+		$(CARGO) nextest run --locked && $(CARGO) test --locked --doc --quiet; \
 	else \
 		$(CARGO) test --locked; \
 	fi
+	@# Once and small, so that they can't rot.
+	$(CARGO) test --locked --quiet --bench streams
 
 bench: setup ## Run the benches
 	$(CARGO) bench --locked

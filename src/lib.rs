@@ -25,6 +25,7 @@ pub mod limit;
 pub mod relay;
 pub mod stage;
 
+pub mod health;
 pub mod http;
 pub mod sandbox;
 

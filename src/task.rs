@@ -237,6 +237,15 @@ impl Task {
         }
     }
 
+    /// What it was put off for is over: due now. A time that it was made for, such as `publishAt`, stays.
+    pub fn wake(&self, now: i64) -> Result<Task, Refused> {
+        match self.state {
+            State::Waiting if self.wait.is_some() && self.due_at > now => Ok(Task { due_at: now, ..self.clone() }),
+            State::Waiting | State::Queued | State::Running => Err(Refused::WrongState),
+            State::Done | State::Dead | State::Review | State::Canceled => Err(Refused::Ended),
+        }
+    }
+
     /// Rule 12: ends the task at once; its worker finds out at the next renewal.
     pub fn cancel(&self) -> Result<Task, Refused> {
         if self.state.ended() {

@@ -4,7 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::{ACCESS, REFRESH, Vault};
-use crate::ledger::{LedgerError, NewAccount, Tx};
+use crate::ledger::{AccountState, LedgerError, NewAccount, Tx};
 use crate::seal::SealError;
 
 /// Tokens as TikTok gives them. Seconds; without them the pair is refreshed before its first use.
@@ -64,8 +64,18 @@ pub async fn add(
         display_name: display_name.to_owned(),
         tokens: pair,
     };
+    let waits = tx.account(id).await?.is_some_and(|known| known.state == AccountState::Reconnect);
     match tx.put_account(&account).await {
-        Err(LedgerError::Conflict) => Err(AddError::Taken(id.to_owned())),
-        other => Ok(other?),
+        Err(LedgerError::Conflict) => return Err(AddError::Taken(id.to_owned())),
+        other => other?,
     }
+    if waits {
+        // Its posts go on now, and not when they would have looked again by themselves.
+        for row in tx.waiting_at_tiktok(id).await? {
+            if let Ok(awake) = row.task.wake(tx.now()) {
+                tx.put_task(&row.task, &awake).await?;
+            }
+        }
+    }
+    Ok(())
 }

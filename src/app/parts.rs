@@ -8,7 +8,7 @@ use super::patience::{Refusal, connected};
 use super::{Exit, Failure};
 use crate::account::{Tokens, Vault};
 use crate::config::{Config, DatabaseUrl, EncryptionKeys, RedisUrl, StoreConfig, TikTokConfig};
-use crate::ffmpeg::{self, Tools};
+use crate::ffmpeg::{self, Spool, Tools};
 use crate::ledger::Ledger;
 use crate::media::{Media, S3};
 use crate::relay::Dispatch;
@@ -64,11 +64,10 @@ pub(super) async fn streams(url: &RedisUrl) -> Result<Streams, Failure> {
 
 /// FFmpeg's missing pieces are found here, and not after an encode.
 pub(super) async fn tools(config: &Config) -> Result<Tools, Failure> {
-    let spool = config.data.join("spool");
-    let made = std::fs::create_dir_all(&spool).and_then(|()| spool.canonicalize());
-    let spool =
-        made.map_err(|error| Failure::failed(format!("the folder {} can't be made: {error}", spool.display())))?;
-    let mut setup = ffmpeg::Setup::new(spool);
+    let folder = config.data.join("spool");
+    let spool = Spool::open(&folder)
+        .map_err(|error| Failure::failed(format!("the folder {} can't be used: {error}", folder.display())))?;
+    let mut setup = ffmpeg::Setup::from(spool);
     setup.source.largest_bytes = config.http.max_upload;
     setup.source.probe_time = config.edit.probe_timeout;
     setup.output.largest_bytes = config.edit.output;

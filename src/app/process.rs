@@ -11,13 +11,17 @@ use super::signals::Signals;
 use super::{Failure, metering, parts};
 use crate::config::Config;
 use crate::event::Stage;
-use crate::http::{self, AppState, Health};
+use crate::health::Health;
+use crate::http::{self, AppState};
 use crate::ledger::Ledger;
 use crate::media::Media;
 use crate::relay::{self, Dispatch};
 use crate::stage::publish::{Confirm, Publish, Publisher};
 use crate::stage::{Engine, Stop, Times, Work, due, edit::Edit, streamed};
 use crate::stream::Streams;
+
+/// A loop that was silent for so long hangs: each turns every second, but for what it waits for in a store.
+const SILENCE: Duration = Duration::from_secs(120);
 
 /// The stores and the loops over them.
 pub(super) struct Process {
@@ -71,11 +75,13 @@ impl Process {
             config: self.config.stages.of(stage).clone(),
             times: Times::default(),
             stop: self.stop.clone(),
+            health: self.health.clone(),
+            owing: Arc::default(),
         }
     }
 
     fn run(&mut self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
-        self.health.watch(name, Duration::MAX);
+        self.health.watch(name, SILENCE);
         self.loops.spawn(async move {
             work.await;
             name
@@ -108,10 +114,7 @@ impl Process {
         }
     }
 
-    pub(super) async fn serve(
-        &mut self,
-        checks: Arc<dyn crate::ingest::Checks>,
-    ) -> Result<std::net::SocketAddr, Failure> {
+    pub(super) async fn serve(&mut self, tools: Arc<crate::ffmpeg::Tools>) -> Result<std::net::SocketAddr, Failure> {
         let http = &self.config.http;
         let address = format!("{}:{}", http.host, http.port);
         let listener = TcpListener::bind((http.host.as_str(), http.port)).await.map_err(|error| {
@@ -125,7 +128,7 @@ impl Process {
             stages: self.config.stages.clone(),
             http: self.config.http.clone(),
             monthly_commands: self.config.redis.metered_commands(),
-            checks,
+            tools,
             health: self.health.clone(),
             closing: CancellationToken::new(),
         });
@@ -139,7 +142,8 @@ impl Process {
         let mut failure = None;
         tokio::select! {
             () = signals.next() => tracing::info!("stopping; a second signal ends it now"),
-            ended = self.loops.join_next() => {
+            // Without Redis there are none; the HTTP server alone is no reason to end.
+            ended = self.loops.join_next(), if !self.loops.is_empty() => {
                 let text = match ended {
                     Some(Ok(name)) => format!("the loop {name} ended"),
                     Some(Err(error)) => format!("a loop of the process broke: {error}"),

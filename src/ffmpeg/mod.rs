@@ -3,6 +3,7 @@
 //! The data, in the order in which it comes about:
 //!
 //! - [`Setup`]: where to work, what sources to accept, what to make, what a run may use. Plain numbers.
+//! - [`Spool`]: the folder in which a process works, and which nobody has to tidy up when it is killed.
 //! - [`Tools`]: the ffmpeg and ffprobe that were found and checked at start, with the fonts that captions may use.
 //! - [`Container`]: told from a file's first bytes by us, so that FFmpeg never guesses a format and never opens a playlist.
 //! - [`Probe`]: what ffprobe says of the one video and the one sound stream that we use.
@@ -30,6 +31,7 @@ mod recipe;
 mod report;
 mod run;
 mod setup;
+mod spool;
 mod tools;
 
 pub use brand::{Brand, BrandError, CaptionStyle, Color, Corner, Effect, Place, Watermark};
@@ -43,4 +45,5 @@ pub use recipe::{Plan, Treatment, plan};
 pub use report::Fps;
 pub use run::{Edit, Edited};
 pub use setup::{EditLimits, Encoding, OutputRules, Setup, SourceRules};
+pub use spool::Spool;
 pub use tools::{Missing, Tools};

@@ -3,10 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::spool::Spool;
+
 #[derive(Debug, Clone)]
 pub struct Setup {
     /// Private folders are made in here, one a run, and removed after it. On a disk with room for a source and a result.
     pub spool: PathBuf,
+    /// Keeps the spool ours, where it is one that processes share.
+    pub held: Option<Spool>,
     /// Where fonts are looked for, sub-folders too.
     pub font_folders: Vec<PathBuf>,
     pub source: SourceRules,
@@ -19,12 +23,19 @@ impl Setup {
     pub fn new(spool: impl Into<PathBuf>) -> Self {
         Self {
             spool: spool.into(),
+            held: None,
             font_folders: default_font_folders(),
             source: SourceRules::default(),
             output: OutputRules::default(),
             encoding: Encoding::default(),
             limits: EditLimits::default(),
         }
+    }
+}
+
+impl From<Spool> for Setup {
+    fn from(spool: Spool) -> Self {
+        Self { held: Some(spool.clone()), ..Self::new(spool.path()) }
     }
 }
 

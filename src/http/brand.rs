@@ -17,7 +17,7 @@ use super::accounts::owned;
 use super::extract::{Body, Name};
 use super::{Access, AppState, Caller, Problem};
 use crate::access::hex;
-use crate::ingest::whole_brand;
+use crate::ingest::{watermark, whole_brand};
 use crate::media;
 
 const MAX_IMAGE: usize = 5 * 1024 * 1024;
@@ -53,7 +53,7 @@ pub(super) async fn change(
     let account = owned(&state, &caller, &id).await?;
     let image = account.watermark_key.as_deref().and_then(media::watermark_name);
     let unfit = |reason| Problem::reason(StatusCode::UNPROCESSABLE_ENTITY, reason);
-    let brand = whole_brand(brand, image, state.checks.as_ref()).map_err(unfit)?;
+    let brand = whole_brand(brand, image).map_err(unfit)?;
     let tx = state.ledger.begin().await?;
     tx.put_brand(&id, &brand).await?;
     tx.commit().await?;
@@ -72,20 +72,19 @@ pub(super) async fn put_image(
 ) -> Result<Json<Value>, Problem> {
     caller.may(Access::Change)?;
     owned(&state, &caller, &id).await?;
-    let checked = state.checks.image(&bytes).await;
-    let frame = checked.map_err(|reason| Problem::reason(StatusCode::UNPROCESSABLE_ENTITY, reason))?;
+    let (width, height) = watermark(&state.tools, &bytes).await?;
     let name = hex(&Sha256::digest(&bytes));
     state.media.put(&media::watermark_key(&name), bytes).await?;
     let tx = state.ledger.begin().await?;
     tx.put_watermark(&id, &media::watermark_key(&name)).await?;
     if let Some(mut brand) = tx.account(&id).await?.map(|account| account.brand)
-        && let Some(Value::Object(watermark)) = brand.get_mut("watermark")
+        && let Some(Value::Object(mark)) = brand.get_mut("watermark")
     {
-        watermark.insert("image".to_owned(), json!(name));
+        mark.insert("image".to_owned(), json!(name));
         tx.put_brand(&id, &brand).await?;
     }
     tx.commit().await?;
-    Ok(Json(json!({ "image": name, "width": frame.width, "height": frame.height })))
+    Ok(Json(json!({ "image": name, "width": width, "height": height })))
 }
 
 /// The watermark's image.

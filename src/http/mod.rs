@@ -24,7 +24,6 @@ mod videos;
 mod waiting;
 
 pub use auth::{Access, Caller};
-pub use health::Health;
 pub use problem::Problem;
 pub use state::{AppState, Parts};
 

@@ -139,6 +139,10 @@ impl From<Refusal> for Problem {
                 "acceptance_unknown",
                 "whether the upload was accepted can't be told; send it again with the same Idempotency-Key",
             ),
+            Refusal::Machine(reason) => {
+                tracing::error!(reason.code, reason.text, "an upload could not be looked at");
+                Self::unavailable("probe_unavailable", "the upload can't be looked at right now; try again")
+            }
             Refusal::Broken => Self::internal(),
         }
     }

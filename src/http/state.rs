@@ -6,11 +6,12 @@ use std::sync::atomic::AtomicUsize;
 
 use tokio_util::sync::CancellationToken;
 
-use super::Health;
 use super::guard::Hosts;
 use super::monitor::Snapshots;
 use crate::config::{HttpConfig, StagesConfig};
-use crate::ingest::{Checks, Ingest};
+use crate::ffmpeg::Tools;
+use crate::health::Health;
+use crate::ingest::Ingest;
 use crate::ledger::Ledger;
 use crate::media::Media;
 use crate::relay::Dispatch;
@@ -25,7 +26,7 @@ pub struct Parts {
     pub http: HttpConfig,
     /// The plan's monthly cap. None: commands are not metered, as on the embedded Redis.
     pub monthly_commands: Option<u64>,
-    pub checks: Arc<dyn Checks>,
+    pub tools: Arc<Tools>,
     pub health: Health,
     /// Cancelled when the process is to end.
     pub closing: CancellationToken,
@@ -44,7 +45,7 @@ pub struct Shared {
     pub stages: StagesConfig,
     pub http: HttpConfig,
     pub monthly_commands: Option<u64>,
-    pub checks: Arc<dyn Checks>,
+    pub tools: Arc<Tools>,
     pub health: Health,
     pub closing: CancellationToken,
     pub ingest: Ingest,
@@ -59,7 +60,7 @@ impl AppState {
             parts.ledger.clone(),
             parts.media.clone(),
             parts.dispatch.clone(),
-            parts.checks.clone(),
+            parts.tools.clone(),
             parts.http.max_upload,
         );
         let shared = Shared {
@@ -70,7 +71,7 @@ impl AppState {
             stages: parts.stages,
             http: parts.http,
             monthly_commands: parts.monthly_commands,
-            checks: parts.checks,
+            tools: parts.tools,
             health: parts.health,
             closing: parts.closing,
             ingest,

@@ -4,9 +4,10 @@ use bytes::Bytes;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::check::probe;
 use super::draft::About;
 use super::form::Wish;
-use super::{Checks, Refusal, Uploader, whole_brand};
+use super::{Refusal, Uploader, whole_brand};
 use crate::access::hex;
 use crate::event::{Stage, TraceId, VideoId};
 use crate::ledger::{Account, Ledger, Role, Status, TaskRow, Video};
@@ -74,7 +75,7 @@ pub(super) async fn accept(
     let account = account(&ingest.ledger, &about.uploader, &wish.account).await?;
     if let Some(brand) = wish.brand.take() {
         let image = account.watermark_key.as_deref().and_then(media::watermark_name);
-        wish.brand = Some(whole_brand(brand, image, ingest.checks.as_ref()).map_err(Refusal::Content)?);
+        wish.brand = Some(whole_brand(brand, image).map_err(Refusal::Content)?);
     }
     let staged = Staged { media: ingest.media.clone(), id: about.id, kept: false };
     let captions = about.captions.take().filter(|bytes| !bytes.is_empty());
@@ -121,7 +122,7 @@ async fn commit(
     request: &Request,
 ) -> Result<Accepted, Refusal> {
     let ingest = &about.ingest;
-    let probe = probe(&ingest.media, ingest.checks.as_ref(), &media::source_key(about.id)).await?;
+    let probe = probe(&ingest.media, &ingest.tools, &media::source_key(about.id)).await?;
     let captions_key = match captions {
         Some(bytes) => {
             let key = media::captions_key(about.id);
@@ -180,7 +181,8 @@ async fn commit(
     Ok(Accepted { video, repeated: false })
 }
 
-async fn account(ledger: &Ledger, uploader: &Uploader, id: &str) -> Result<Account, Refusal> {
+/// The account, if this uploader may post as it.
+pub(super) async fn account(ledger: &Ledger, uploader: &Uploader, id: &str) -> Result<Account, Refusal> {
     let found = ledger.account(id).await?;
     found.filter(|account| uploader.role == Role::Operator || account.user == uploader.user).ok_or_else(|| {
         let text = format!("there is no account {id:?}; GET /api/accounts lists yours");
@@ -197,17 +199,6 @@ async fn earlier(ledger: &Ledger, request: &Request) -> Result<Option<Video>, Re
         return Err(Refusal::KeyReused);
     }
     Ok(ledger.video(id).await?)
-}
-
-/// In place where the store is a folder, else from a copy.
-async fn probe(media: &Media, checks: &dyn Checks, key: &str) -> Result<serde_json::Value, Refusal> {
-    if let Some(file) = media.file(key) {
-        return checks.probe(&file).await.map_err(Refusal::Content);
-    }
-    let folder = tempfile::tempdir().map_err(media::MediaError::from)?;
-    let copy = folder.path().join("source");
-    media.fetch(key, &copy).await?;
-    checks.probe(&copy).await.map_err(Refusal::Content)
 }
 
 fn fingerprint(about: &About, stored: &Stored, captions: Option<&[u8]>) -> String {

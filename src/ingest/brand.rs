@@ -5,11 +5,11 @@
 
 use serde_json::{Value, json};
 
-use super::Checks;
+use crate::ffmpeg::Brand;
 use crate::outcome::Reason;
 
 /// `image` is the name of the account's image, if it has one.
-pub fn whole_brand(mut brand: Value, image: Option<&str>, checks: &dyn Checks) -> Result<Value, Reason> {
+pub fn whole_brand(mut brand: Value, image: Option<&str>) -> Result<Value, Reason> {
     if let Some(Value::Object(watermark)) = brand.get_mut("watermark") {
         let asked = watermark.get("image").cloned().unwrap_or(Value::Null);
         let name = image.ok_or_else(|| {
@@ -23,5 +23,8 @@ pub fn whole_brand(mut brand: Value, image: Option<&str>, checks: &dyn Checks) -
         }
         watermark.insert("image".to_owned(), json!(name));
     }
-    checks.brand(&brand)
+    let unfit = |text: String| Reason::new("brand_invalid", text);
+    let brand: Brand = serde_json::from_value(brand).map_err(|error| unfit(format!("the brand: {error}")))?;
+    brand.validate().map_err(|error| unfit(error.to_string()))?;
+    serde_json::to_value(&brand).map_err(|error| unfit(error.to_string()))
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::accept::{Accepted, accept};
-use super::form::Wish;
+use super::accept::{Accepted, accept, account};
+use super::form::{self, Wish};
 use super::{Ingest, Refusal, Uploader};
 use crate::event::VideoId;
 use crate::media::{self, Upload};
@@ -56,6 +56,9 @@ impl Draft {
         if self.upload.is_some() {
             return Err(Refusal::form("two_files", "the form holds two files; send one, as `video`"));
         }
+        if let Some(id) = self.about.fields.get("accountId") {
+            account(&self.about.ingest.ledger, &self.about.uploader, id).await?;
+        }
         self.upload = Some(self.about.ingest.media.upload(&media::source_key(self.about.id)).await?);
         Ok(())
     }
@@ -93,7 +96,7 @@ impl Draft {
         let text = String::from_utf8(value)
             .map_err(|_| Refusal::content("not_text", format!("the field {name:?} is not UTF-8 text")))?;
         self.about.fields.insert(name.to_owned(), text);
-        Ok(())
+        form::check(&self.about.fields, name)
     }
 
     /// After the form's end. `key` is the request's `Idempotency-Key`.
@@ -102,7 +105,7 @@ impl Draft {
         let Some(upload) = upload else {
             return Err(Refusal::form("no_file", "the form holds no file; send it as `video`"));
         };
-        let wish = Wish::read(&about.fields, about.captions.as_deref(), about.ingest.checks.as_ref())?;
+        let wish = Wish::read(&about.fields, about.captions.as_deref())?;
         let accepting = about.ingest.accepting.clone();
         // Not the request's future, which ends with its connection.
         let done = accepting.spawn(accept(upload, about, wish, key)).await;

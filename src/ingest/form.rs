@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use chrono::DateTime;
 use serde_json::Value;
 
-use super::{Checks, MAX_CAPTIONS, PostOptions, Privacy, Refusal};
+use super::{PostOptions, Privacy, Refusal};
+use crate::ffmpeg::Captions;
 use crate::ledger::Priority;
 
 /// TikTok counts UTF-16 units.
@@ -25,18 +26,9 @@ pub(super) struct Wish {
 }
 
 impl Wish {
-    pub(super) fn read(
-        fields: &BTreeMap<String, String>,
-        captions: Option<&[u8]>,
-        checks: &dyn Checks,
-    ) -> Result<Self, Refusal> {
+    pub(super) fn read(fields: &BTreeMap<String, String>, captions: Option<&[u8]>) -> Result<Self, Refusal> {
         if let Some(bytes) = captions.filter(|bytes| !bytes.is_empty()) {
-            let text = std::str::from_utf8(bytes)
-                .map_err(|_| Refusal::content("captions_invalid", "the captions are not UTF-8 text"))?;
-            if bytes.len() > MAX_CAPTIONS {
-                return Err(Refusal::content("captions_too_large", "the captions are larger than 1 MiB"));
-            }
-            checks.captions(text).map_err(Refusal::Content)?;
+            Captions::parse(bytes).map_err(Refusal::Content)?;
         }
         let wish = Self {
             account: required(fields, "accountId")?.to_owned(),
@@ -59,6 +51,19 @@ impl Wish {
             return Err(Refusal::content("branded_content_private", text));
         }
         Ok(wish)
+    }
+}
+
+/// One field as soon as it is there, so that what stands before the file is refused before the file is sent.
+pub(super) fn check(fields: &BTreeMap<String, String>, name: &str) -> Result<(), Refusal> {
+    match name {
+        "title" => title(required(fields, name)?).map(drop),
+        "privacyLevel" => privacy(fields).map(drop),
+        "priority" => priority(fields).map(drop),
+        "publishAt" => publish_at(fields).map(drop),
+        "brand" => brand(fields).map(drop),
+        "accountId" => Ok(()),
+        _ => flag(fields, name).map(drop),
     }
 }
 

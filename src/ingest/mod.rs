@@ -16,7 +16,7 @@ mod refusal;
 
 pub use accept::Accepted;
 pub use brand::whole_brand;
-pub use check::{Checks, Frame};
+pub use check::watermark;
 pub use draft::{Draft, FIELDS, FILE_FIELDS, MAX_CAPTIONS, MAX_FIELD};
 pub use options::{PostOptions, Privacy};
 pub use refusal::Refusal;
@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
+use crate::ffmpeg::Tools;
 use crate::ledger::{Ledger, Role};
 use crate::media::Media;
 use crate::relay::Dispatch;
@@ -42,7 +43,7 @@ pub struct Ingest {
     ledger: Ledger,
     media: Media,
     dispatch: Dispatch,
-    checks: Arc<dyn Checks>,
+    tools: Arc<Tools>,
     max_upload: u64,
     /// Acceptances under way: a shutdown waits for them.
     accepting: TaskTracker,
@@ -50,8 +51,8 @@ pub struct Ingest {
 
 impl Ingest {
     /// `max_upload` is the largest file, in bytes.
-    pub fn new(ledger: Ledger, media: Media, dispatch: Dispatch, checks: Arc<dyn Checks>, max_upload: u64) -> Self {
-        Self { ledger, media, dispatch, checks, max_upload, accepting: TaskTracker::new() }
+    pub fn new(ledger: Ledger, media: Media, dispatch: Dispatch, tools: Arc<Tools>, max_upload: u64) -> Self {
+        Self { ledger, media, dispatch, tools, max_upload, accepting: TaskTracker::new() }
     }
 
     pub fn max_upload(&self) -> u64 {

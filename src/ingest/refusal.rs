@@ -20,6 +20,9 @@ pub enum Refusal {
     Media(#[from] MediaError),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// Our own fault: a full disk, a tool that is gone.
+    #[error("{}", .0.text)]
+    Machine(Reason),
     /// The commit's answer was lost: the video may be there. Its bytes stay until the sweep knows.
     #[error("whether the upload was accepted can't be told: {0}; send it again with the same Idempotency-Key")]
     Uncertain(LedgerError),

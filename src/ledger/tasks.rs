@@ -56,6 +56,15 @@ impl Session {
         self.all(&sql, [video.to_string().into()]).await?.iter().map(read).collect()
     }
 
+    /// The tasks of an account that wait, of the stages that talk to TikTok.
+    pub async fn waiting_at_tiktok(&self, account: &str) -> Result<Vec<TaskRow>> {
+        let sql = format!(
+            "select {COLUMNS} from tasks where account_id = $1 and state = 'waiting' and stage in ('publish', 'confirm'){}",
+            self.for_update()
+        );
+        self.all(&sql, [account.into()]).await?.iter().map(read).collect()
+    }
+
     /// The tasks of these videos that have not ended.
     pub async fn open_tasks(&self, videos: &[VideoId]) -> Result<Vec<TaskRow>> {
         if videos.is_empty() {

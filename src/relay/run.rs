@@ -26,6 +26,7 @@ pub async fn run(engine: Engine) {
             _ = tick.tick() => {}
             () = engine.stop.reading.cancelled() => return,
         }
+        engine.health.beat("relay");
         let done = async {
             if Instant::now() >= seldom {
                 look_around(&engine).await?;

@@ -17,8 +17,38 @@ pub enum Taken {
     Refused,
 }
 
+/// How long a task waits whose rows the ledger can't make sense of.
+const UNREADABLE: i64 = 60_000;
+
 /// Rules 4 and 7. `entry` is the stream entry under which it was found.
 pub async fn take<W: Work>(
+    engine: &Engine,
+    work: &W,
+    worker: &str,
+    id: TaskId,
+    entry: Option<String>,
+) -> Result<Taken, LedgerError> {
+    match granted(engine, work, worker, id, entry).await {
+        // A fault of this one task, which may not keep its worker from all others.
+        Err(error @ (LedgerError::Refused(_) | LedgerError::Corrupt(_))) => {
+            tracing::error!(task.id = %id, %error, "a task can't be leased; it is put off");
+            put_off(engine, id).await?;
+            Ok(Taken::Refused)
+        }
+        other => other,
+    }
+}
+
+async fn put_off(engine: &Engine, id: TaskId) -> Result<(), LedgerError> {
+    let tx = engine.ledger.begin().await?;
+    let Some(row) = tx.task(id).await? else { return Ok(()) };
+    let reason = Reason::new("internal", "SubiteYa's own record of this video can't be read; its log says why");
+    let Ok(waiting) = row.task.postpone(tx.now() + UNREADABLE, reason, tx.now()) else { return Ok(()) };
+    tx.put_task(&row.task, &waiting).await?;
+    tx.commit().await
+}
+
+async fn granted<W: Work>(
     engine: &Engine,
     work: &W,
     worker: &str,

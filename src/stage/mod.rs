@@ -16,12 +16,15 @@ pub mod streamed;
 pub mod sweep;
 mod worker;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::config::StageConfig;
 use crate::event::Stage;
+use crate::health::Health;
 use crate::ledger::{Ledger, LedgerError, Released, TaskRow, Tx};
 use crate::outcome::{Outcome, Reason};
 use crate::relay::Dispatch;
@@ -133,6 +136,9 @@ pub struct Engine {
     pub config: StageConfig,
     pub times: Times,
     pub stop: Stop,
+    pub health: Health,
+    /// An acknowledgement failed, so that something is pending of which the ledger knows nothing: the sweep has to look.
+    pub owing: Arc<AtomicBool>,
 }
 
 pub(crate) fn millis(duration: Duration) -> i64 {

@@ -107,7 +107,12 @@ async fn keep(engine: Engine, row: TaskRow, mut progress: watch::Receiver<u8>, o
                 over.cancel();
                 return;
             }
-            Err(error) => tracing::warn!(%error, "the lease could not be renewed; tried again"),
+            // Tried again soon: once the ledger answers, whoever looks for stalled work would be first otherwise.
+            Err(error) => {
+                tracing::warn!(%error, "the lease could not be renewed; tried again");
+                deadline = tokio::time::Instant::now() + PROGRESS.min(third);
+                continue;
+            }
         }
         deadline = tokio::time::Instant::now() + third;
     }

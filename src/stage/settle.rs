@@ -1,6 +1,7 @@
 //! Settling: one transaction (this task's outcome, the video's status, the next task, a line of history), then the append
 //! to the next stream, then XACK.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::json;
@@ -112,6 +113,7 @@ pub async fn hand_back(engine: &Engine, row: &TaskRow) -> bool {
 pub async fn acknowledge(engine: &Engine, stage: Stage, entry: Option<String>) {
     let (Some(streams), Some(entry)) = (engine.dispatch.streams(), entry) else { return };
     if let Err(error) = streams.acknowledge(stage, vec![entry]).await {
+        engine.owing.store(true, Ordering::Relaxed);
         tracing::warn!(%error, "an entry could not be acknowledged; the sweep does it");
     }
 }

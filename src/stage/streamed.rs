@@ -4,7 +4,8 @@
 //! over, and for released tasks that nobody started, which make it doubt its stream (`doubt`). The read is never
 //! dropped; it is woken when there is something better to do.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use tokio_util::task::TaskTracker;
 
 use super::lease::{self, Taken};
 use super::{Admission, Engine, Identity, Work, doubt, millis, run, settle, sweep, worker};
-use crate::event::TaskId;
-use crate::ledger::LedgerError;
+use crate::event::{LeaseToken, TaskId};
+use crate::ledger::{LedgerError, TaskRow};
 use crate::outcome::backoff;
 use crate::stream::{Content, Delivery, Reader, StreamError, Streams};
 
@@ -40,14 +41,14 @@ pub async fn work<W: Work>(engine: Engine, work: Arc<W>, streams: Streams, readi
         in_hand: Arc::default(),
     };
     // Others judge by this row whether the worker's entries are a dead one's, so it stands before the first read.
-    while let Err(error) = worker::seen(&engine, &identity, &slots, engine.config.concurrency).await {
+    while let Err(error) = worker::seen(&engine, &identity, &tracker).await {
         tracing::warn!(stage = %W::STAGE, %error, "the worker can't start yet");
         tokio::select! {
             () = tokio::time::sleep(engine.times.tick) => {}
             () = engine.stop.reading.cancelled() => return,
         }
     }
-    let alive = worker::heartbeat(&engine, &identity, &slots, engine.config.concurrency);
+    let alive = worker::heartbeat(&engine, &identity, &tracker);
     let reader = tokio::select! {
         reader = worker.go() => reader,
         () = async { alive.await; std::future::pending().await } => None,
@@ -69,27 +70,43 @@ pub(super) struct Worker<W: Work> {
     pub(super) identity: Identity,
     slots: Arc<Semaphore>,
     tracker: TaskTracker,
-    /// Entries whose tasks run in this process.
-    in_hand: Arc<Mutex<HashSet<String>>>,
+    in_hand: InHand,
+}
+
+/// What runs in this process: by its lease, the task and the entry under which it was read.
+type InHand = Arc<Mutex<HashMap<LeaseToken, (TaskId, Option<String>)>>>;
+
+/// Out of hand when it is dropped, also by a panic.
+struct Held {
+    in_hand: InHand,
+    token: LeaseToken,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.in_hand.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&self.token);
+    }
 }
 
 /// What the loop remembers from one round to the next.
 struct Round {
     /// Entries that an earlier read may have left with this consumer come first.
     own_first: bool,
-    sweep_at: tokio::time::Instant,
+    /// None: at once, as at the start and after trouble.
+    swept_at: Option<tokio::time::Instant>,
     faults: u32,
 }
 
 impl<W: Work> Worker<W> {
     async fn go(&self) -> Option<Reader> {
         let reader = self.open().await?;
-        let mut round = Round { own_first: false, sweep_at: tokio::time::Instant::now(), faults: 0 };
+        let mut round = Round { own_first: false, swept_at: None, faults: 0 };
         while !self.stopping() {
             match self.round(&reader, &mut round).await {
                 Ok(()) => round.faults = 0,
                 Err(fault) => {
                     round.own_first = true;
+                    round.swept_at = None;
                     round.faults += 1;
                     self.recover(fault, round.faults).await;
                 }
@@ -105,9 +122,10 @@ impl<W: Work> Worker<W> {
             self.own_pending(reader, &mut permits).await?;
             round.own_first = false;
         }
-        if tokio::time::Instant::now() >= round.sweep_at {
+        if self.sweep_is_due(round).await? {
+            self.engine.owing.store(false, Ordering::Relaxed);
             sweep::sweep(self, &mut permits).await?;
-            round.sweep_at = tokio::time::Instant::now() + self.engine.config.stalled_check;
+            round.swept_at = Some(tokio::time::Instant::now());
         }
         self.take_over_stalled(&mut permits).await?;
         if permits.is_empty() {
@@ -123,11 +141,24 @@ impl<W: Work> Worker<W> {
         self.accept(deliveries, &mut permits).await
     }
 
+    /// Rule 10: at the start, after trouble, and every `stalled_check` while anything is pending as far as is known.
+    async fn sweep_is_due(&self, round: &Round) -> Result<bool, LedgerError> {
+        let Some(last) = round.swept_at else { return Ok(true) };
+        if last.elapsed() < self.engine.config.stalled_check {
+            return Ok(false);
+        }
+        Ok(self.engine.owing.load(Ordering::Relaxed) || self.engine.ledger.anything_out(W::STAGE).await?)
+    }
+
     /// All slots that are free, at least one.
     async fn free_slots(&self) -> Option<Vec<OwnedSemaphorePermit>> {
-        let first = tokio::select! {
-            permit = self.slots.clone().acquire_owned() => permit.ok()?,
-            () = self.engine.stop.reading.cancelled() => return None,
+        let first = loop {
+            self.beat();
+            tokio::select! {
+                permit = self.slots.clone().acquire_owned() => break permit.ok()?,
+                () = self.engine.stop.reading.cancelled() => return None,
+                () = tokio::time::sleep(self.engine.times.tick) => {}
+            }
         };
         let mut permits = vec![first];
         while let Ok(another) = self.slots.clone().try_acquire_owned() {
@@ -159,7 +190,7 @@ impl<W: Work> Worker<W> {
                     self.give_back(read).await;
                     return Ok(Vec::new());
                 }
-                () = tokio::time::sleep(self.engine.times.tick) => {}
+                () = tokio::time::sleep(self.engine.times.tick) => self.beat(),
             }
             match self.better_to_do(started.elapsed()).await {
                 Ok(None) => {}
@@ -181,7 +212,7 @@ impl<W: Work> Worker<W> {
     async fn better_to_do(&self, blocked: Duration) -> Result<Option<Better>, LedgerError> {
         let ledger = &self.engine.ledger;
         let now = ledger.now().await?;
-        if !ledger.stalled(W::STAGE, now, 1).await?.is_empty() {
+        if !self.stalled(now, 1).await?.is_empty() {
             return Ok(Some(Better::Stalled));
         }
         let times = &self.engine.times;
@@ -192,11 +223,20 @@ impl<W: Work> Worker<W> {
         Ok(None)
     }
 
+    /// Tasks whose lease is over, without those that this process is at work on: it is alive, and will renew them.
+    async fn stalled(&self, now: i64, most: usize) -> Result<Vec<TaskRow>, LedgerError> {
+        let ours: Vec<TaskId> = self.hands().values().map(|(task, _)| *task).collect();
+        let most_rows = i64::try_from(most + ours.len()).unwrap_or(i64::MAX);
+        let mut rows = self.engine.ledger.stalled(W::STAGE, now, most_rows).await?;
+        rows.retain(|row| !ours.contains(&row.task.id));
+        rows.truncate(most);
+        Ok(rows)
+    }
+
     /// Rule 7: what a dead worker left is taken over, its entry with it.
     async fn take_over_stalled(&self, permits: &mut Vec<OwnedSemaphorePermit>) -> Result<(), Fault> {
         let now = self.engine.ledger.now().await?;
-        let most = i64::try_from(permits.len()).unwrap_or(1);
-        for row in self.engine.ledger.stalled(W::STAGE, now, most).await? {
+        for row in self.stalled(now, permits.len()).await? {
             let Some(permit) = permits.pop() else { break };
             let entry = match &row.task.entry {
                 Some(id) => self.claim(id).await,
@@ -282,16 +322,11 @@ impl<W: Work> Worker<W> {
                 Ok(Some(permit))
             }
             Taken::Granted(row) => {
-                if let Some(entry) = &entry {
-                    self.hands().insert(entry.clone());
-                }
-                let (engine, work, in_hand) = (self.engine.clone(), self.work.clone(), self.in_hand.clone());
+                let held = self.hold(&row, entry);
+                let (engine, work) = (self.engine.clone(), self.work.clone());
                 self.tracker.spawn(async move {
                     run::run(engine, work, *row).await;
-                    if let Some(entry) = entry {
-                        in_hand.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&entry);
-                    }
-                    drop(permit);
+                    drop((held, permit));
                 });
                 Ok(None)
             }
@@ -315,11 +350,17 @@ impl<W: Work> Worker<W> {
         settle::acknowledge(&self.engine, W::STAGE, Some(entry)).await;
     }
 
-    pub(super) fn holds(&self, entry: &str) -> bool {
-        self.hands().contains(entry)
+    fn hold(&self, row: &TaskRow, entry: Option<String>) -> Option<Held> {
+        let token = row.task.token?;
+        self.hands().insert(token, (row.task.id, entry));
+        Some(Held { in_hand: self.in_hand.clone(), token })
     }
 
-    fn hands(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+    pub(super) fn holds(&self, entry: &str) -> bool {
+        self.hands().values().any(|(_, held)| held.as_deref() == Some(entry))
+    }
+
+    fn hands(&self) -> std::sync::MutexGuard<'_, HashMap<LeaseToken, (TaskId, Option<String>)>> {
         self.in_hand.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
@@ -335,6 +376,7 @@ impl<W: Work> Worker<W> {
     }
 
     async fn recover(&self, fault: Fault, faults: u32) {
+        self.beat();
         match fault {
             Fault::Stream(StreamError::NoGroup) => {
                 tracing::warn!(stage = %W::STAGE, "the stream's group is gone; it is made anew");
@@ -388,6 +430,10 @@ impl<W: Work> Worker<W> {
             () = tokio::time::sleep(pause) => {}
             () = self.engine.stop.reading.cancelled() => {}
         }
+    }
+
+    fn beat(&self) {
+        self.engine.health.beat(W::STAGE.as_str());
     }
 
     fn stopping(&self) -> bool {

@@ -12,7 +12,7 @@ use crate::stream::{Pending, StreamError};
 /// Entries of one page of the pending list.
 const PAGE: u64 = 100;
 
-/// Entries of dead consumers are claimed and judged by the ledger like any that was read; those that the ledger knows as
+/// Entries of dead consumers, and of this one where they are not in hand (an XACK was lost, or a read), are claimed and judged by the ledger like any that was read; those that the ledger knows as
 /// ended are acknowledged at once; consumers that are dead and hold nothing are removed.
 pub(super) async fn sweep<W: Work>(worker: &Worker<W>, permits: &mut Vec<OwnedSemaphorePermit>) -> Result<(), Fault> {
     match pages(worker, permits).await {
@@ -34,7 +34,8 @@ async fn pages<W: Work>(worker: &Worker<W>, permits: &mut Vec<OwnedSemaphorePerm
         let page = worker.streams.pending(W::STAGE, after.as_deref(), PAGE).await?;
         for one in &page {
             holders.insert(one.consumer.clone());
-            if alive.contains(&one.consumer) {
+            let ours = one.consumer == worker.identity.name;
+            if if ours { worker.holds(&one.id) } else { alive.contains(&one.consumer) } {
                 continue;
             }
             match ledger.task_under(W::STAGE, &one.id).await? {

@@ -1,7 +1,7 @@
 //! A worker's name, and its sign of life.
 
-use tokio::sync::Semaphore;
 use tokio::time::MissedTickBehavior;
+use tokio_util::task::TaskTracker;
 
 use super::Engine;
 use crate::event::Stage;
@@ -25,7 +25,7 @@ impl Identity {
 }
 
 /// Says that the worker is alive until the stop; then takes its row away.
-pub(super) async fn heartbeat(engine: &Engine, identity: &Identity, slots: &Semaphore, all_slots: usize) {
+pub(super) async fn heartbeat(engine: &Engine, identity: &Identity, running: &TaskTracker) {
     let mut tick = tokio::time::interval(engine.times.heartbeat);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -33,18 +33,13 @@ pub(super) async fn heartbeat(engine: &Engine, identity: &Identity, slots: &Sema
             _ = tick.tick() => {}
             () = engine.stop.reading.cancelled() => return,
         }
-        if let Err(error) = seen(engine, identity, slots, all_slots).await {
+        if let Err(error) = seen(engine, identity, running).await {
             tracing::warn!(worker = identity.name, %error, "the worker's sign of life could not be written");
         }
     }
 }
 
-pub(super) async fn seen(
-    engine: &Engine,
-    identity: &Identity,
-    slots: &Semaphore,
-    all_slots: usize,
-) -> Result<(), LedgerError> {
+pub(super) async fn seen(engine: &Engine, identity: &Identity, running: &TaskTracker) -> Result<(), LedgerError> {
     let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
     let tx = engine.ledger.begin().await?;
     tx.seen(&Worker {
@@ -52,8 +47,8 @@ pub(super) async fn seen(
         stage: identity.stage.to_string(),
         host: identity.host.clone(),
         pid: i64::from(std::process::id()),
-        slots: number(all_slots),
-        busy: number(all_slots.saturating_sub(slots.available_permits())),
+        slots: number(engine.config.concurrency),
+        busy: number(running.len()),
         started_at: tx.now(),
         seen_at: tx.now(),
     })

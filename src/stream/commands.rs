@@ -27,19 +27,15 @@ impl Streams {
         };
         self.inner.meter.count(Purpose::Append, 1);
         let fields: Vec<(&str, String)> = entry.fields().to_vec();
-        let id: String = self.inner.client.xadd(stream, false, cap, XID::Auto, fields).await?;
-        // A Redis that was replaced by one whose clock is behind gives ids below the bound: trimming there would take
-        // what was just appended.
-        if bound.is_some_and(|bound| older(&id, &bound)) {
-            self.may_trim(stage, None);
-        }
+        let id: String = self.heard(self.inner.client.xadd(stream, false, cap, XID::Auto, fields).await)?;
+        self.appended(stage, &id);
         Ok(id)
     }
 
     pub async fn acknowledge(&self, stage: Stage, ids: Vec<String>) -> Result<()> {
         let (stream, group) = names(stage)?;
         self.inner.meter.count(Purpose::Acknowledge, 1);
-        let _: u64 = self.inner.client.xack(stream, group, ids).await?;
+        let _: u64 = self.heard(self.inner.client.xack(stream, group, ids).await)?;
         Ok(())
     }
 
@@ -61,7 +57,8 @@ impl Streams {
         let (stream, group) = names(stage)?;
         self.inner.meter.count(Purpose::Repair, 1);
         let start = after.map_or("-".to_owned(), |id| format!("({id}"));
-        let page: Value = self.inner.client.xpending(stream, group, (start.as_str(), "+", most)).await?;
+        let page = self.inner.client.xpending(stream, group, (start.as_str(), "+", most)).await;
+        let page: Value = self.heard(page)?;
         Ok(reply::pending(page))
     }
 

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use fred::clients::Client;
+use fred::error::ErrorKind;
 use fred::interfaces::{ClientLike, EventInterface};
 use fred::types::config::{Config, ReconnectPolicy, TcpConfig};
 use fred::types::{Builder, ClientState};
 
+use super::commands::older;
 use super::{Meter, Purpose, Result, StreamError};
 use crate::event::Stage;
 
@@ -47,8 +50,20 @@ pub(super) struct Inner {
     config: Config,
     options: Options,
     pub(super) meter: Meter,
-    /// Below which ids each stream may be trimmed, as far as is known.
-    trim: Mutex<[Option<String>; 2]>,
+    trim: Mutex<[Trim; 2]>,
+    /// Commands in a row that got no answer on a connection that seems to stand.
+    unheard: AtomicU32,
+}
+
+/// After so many the connection is replaced: a peer that is gone without a word is not noticed otherwise.
+const UNHEARD: u32 = 3;
+
+/// How far a stream may be trimmed, as far as is known.
+#[derive(Default)]
+struct Trim {
+    below: Option<String>,
+    /// The entry that was appended last.
+    last: Option<String>,
 }
 
 impl Streams {
@@ -59,7 +74,16 @@ impl Streams {
         config.fail_fast = true;
         let client = build(&config, &options)?;
         start(&client, &meter, &config).await?;
-        Ok(Self { inner: Arc::new(Inner { client, config, options, meter, trim: Mutex::default() }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                client,
+                config,
+                options,
+                meter,
+                trim: Mutex::default(),
+                unheard: AtomicU32::new(0),
+            }),
+        })
     }
 
     pub fn meter(&self) -> &Meter {
@@ -90,16 +114,46 @@ impl Streams {
         Ok(client)
     }
 
+    /// Takes note whether a command was answered.
+    pub(super) fn heard<T>(&self, answer: Result<T, fred::error::Error>) -> Result<T> {
+        match &answer {
+            Err(error) if *error.kind() == ErrorKind::Timeout && self.connected() => {
+                if self.inner.unheard.fetch_add(1, Ordering::Relaxed) + 1 == UNHEARD {
+                    tokio::spawn(self.clone().reconnect());
+                }
+            }
+            _ => self.inner.unheard.store(0, Ordering::Relaxed),
+        }
+        Ok(answer?)
+    }
+
+    async fn reconnect(self) {
+        tracing::warn!("Redis does not answer on the connection for commands: it is replaced");
+        let replaced = tokio::time::timeout(self.inner.options.connect_timeout, self.inner.client.force_reconnection());
+        if !matches!(replaced.await, Ok(Ok(()))) {
+            tracing::warn!("the connection for commands can't be replaced yet; Redis is still tried");
+        }
+        self.inner.unheard.store(0, Ordering::Relaxed);
+    }
+
     /// Below this id nothing on the stage's stream is live: the next append may trim there.
     pub fn may_trim(&self, stage: Stage, below: Option<String>) {
-        self.trim_bounds()[slot(stage)] = below;
+        self.trims()[slot(stage)].below = below;
     }
 
+    pub(super) fn appended(&self, stage: Stage, id: &str) {
+        self.trims()[slot(stage)].last = Some(id.to_owned());
+    }
+
+    /// The bound, if the stream's own ids have passed it. A Redis that was replaced by one whose clock is behind gives
+    /// ids below it: trimming there would take what was just appended.
     pub(super) fn trim_bound(&self, stage: Stage) -> Option<String> {
-        self.trim_bounds()[slot(stage)].clone()
+        let trim = &self.trims()[slot(stage)];
+        let (below, last) = (trim.below.as_ref()?, trim.last.as_ref()?);
+        older(below, last).then(|| below.clone())
     }
 
-    fn trim_bounds(&self) -> std::sync::MutexGuard<'_, [Option<String>; 2]> {
+    fn trims(&self) -> std::sync::MutexGuard<'_, [Trim; 2]> {
         self.inner.trim.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -124,9 +124,8 @@ impl Inner {
         }
         for id in self.client.connection_ids().into_values() {
             self.streams.meter().count(Purpose::Repair, 1);
-            let woken: Result<Value, _> =
-                self.streams.inner.client.client_unblock(id, Some(ClientUnblockFlag::Timeout)).await;
-            woken.ok();
+            let woken = self.streams.inner.client.client_unblock(id, Some(ClientUnblockFlag::Timeout)).await;
+            self.streams.heard::<Value>(woken).ok();
         }
     }
 }

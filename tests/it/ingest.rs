@@ -8,7 +8,7 @@ use subiteya::task::State;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::fixture::{MAX_UPLOAD, Server, file, form};
+use crate::fixture::{MAX_UPLOAD, Server, clip, file, form};
 
 async fn videos(server: &Server) -> usize {
     let filter = ListFilter { limit: 100, ..ListFilter::default() };
@@ -28,7 +28,7 @@ async fn fields_may_come_before_and_after_the_file() {
     let server = Server::start().await;
     let form = Form::new()
         .text("title", "<b>hostile</b> \u{1F3AC}")
-        .part("file", file(b"video two"))
+        .part("file", file(clip()))
         .text("accountId", "conn_alice")
         .text("priority", "low")
         .text("publishAt", "2030-01-01T00:00:00+01:00")
@@ -53,20 +53,23 @@ async fn fields_may_come_before_and_after_the_file() {
 #[tokio::test]
 async fn what_is_wrong_about_a_form_is_named_and_leaves_nothing() {
     let server = Server::start().await;
-    let whole = || form("t", b"video");
+    let whole = || form("t", clip());
     let cases = [
         (whole().text("colour", "red"), 400, "unknown_field"),
         (whole().text("title", "again"), 400, "field_twice"),
-        (whole().part("file", file(b"video")), 400, "two_files"),
+        (whole().part("file", file(clip())), 400, "two_files"),
         (Form::new().text("accountId", "conn_alice").text("title", "t"), 400, "no_file"),
-        (Form::new().text("title", "t").part("video", file(b"video")), 422, "field_missing"),
+        (Form::new().text("title", "t").part("video", file(clip())), 422, "field_missing"),
         (
-            Form::new().text("accountId", "conn_bob").text("title", "t").part("video", file(b"video")),
+            Form::new().text("accountId", "conn_bob").text("title", "t").part("video", file(clip())),
             422,
             "unknown_account",
         ),
         (form("t", b"a text"), 422, "not_a_video"),
-        (form(&"\u{1F3AC}".repeat(1101), b"video"), 422, "title_too_long"),
+        (form("t", b"#EXTM3U\nhttp://127.0.0.1:1/x.ts\n"), 422, "playlist"),
+        (form("t", b""), 422, "empty"),
+        (form("t", &clip()[..clip().len() / 2]), 422, "truncated"),
+        (form(&"\u{1F3AC}".repeat(1101), clip()), 422, "title_too_long"),
         (whole().text("privacyLevel", "EVERYONE"), 422, "privacy_invalid"),
         (whole().text("brandedContent", "true"), 422, "branded_content_private"),
         (whole().text("allowDuet", "perhaps"), 422, "flag_invalid"),
@@ -75,7 +78,7 @@ async fn what_is_wrong_about_a_form_is_named_and_leaves_nothing() {
         (whole().text("brand", "{"), 422, "brand_invalid"),
         (whole().text("captions", "no captions"), 422, "captions_invalid"),
         (whole().text("captions", "x".repeat(1024 * 1024 + 1)), 413, "field_too_large"),
-        (form("t", &[b"video".as_slice(), &vec![0; MAX_UPLOAD as usize]].concat()), 413, "file_too_large"),
+        (form("t", &[clip(), &vec![0; MAX_UPLOAD as usize]].concat()), 413, "file_too_large"),
     ];
     for (form, status, code) in cases {
         assert_eq!(refusal(&server, form).await, (status, code.to_owned()));
@@ -132,9 +135,32 @@ async fn a_form_without_its_closing_boundary_is_no_upload() {
     assert_eq!(videos(&server).await, 0);
 }
 
+#[tokio::test]
+async fn what_stands_before_the_file_is_refused_before_the_file_is_sent() {
+    let server = Server::start().await;
+    for (field, code) in
+        [("accountId\"\r\n\r\nconn_bob", "unknown_account"), ("privacyLevel\"\r\n\r\nALL", "privacy_invalid")]
+    {
+        let file = "--x\r\nContent-Disposition: form-data; name=\"video\"; filename=\"a\"\r\n\r\n";
+        // The file's bytes never come; its sender waits for an answer.
+        let request = format!(
+            "POST /api/videos HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Type: multipart/form-data; boundary=x\r\n\
+             Content-Length: 1000000\r\n\r\n--x\r\nContent-Disposition: form-data; name=\"{field}\r\n{file}",
+            server.address, server.alice
+        );
+        let mut connection = TcpStream::connect(server.address).await.expect("connected");
+        connection.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = vec![0; 4096];
+        let read = connection.read(&mut answer).await.expect("an answer");
+        let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
+        assert!(answer.starts_with("HTTP/1.1 422") && answer.contains(code), "{answer}");
+    }
+    assert!(server.objects().is_empty());
+}
+
 async fn keyed(server: &Server, key: &str, title: &str) -> (u16, Value) {
     let request = server.client.post(server.url("/api/videos")).bearer_auth(&server.alice);
-    let answer = request.header("Idempotency-Key", key).multipart(form(title, b"video")).send().await.expect("sent");
+    let answer = request.header("Idempotency-Key", key).multipart(form(title, clip())).send().await.expect("sent");
     (answer.status().as_u16(), answer.json().await.expect("json"))
 }
 
@@ -165,7 +191,7 @@ async fn two_requests_at_once_with_one_key_are_one_video() {
 #[tokio::test]
 async fn an_operator_uploads_for_the_accounts_owner() {
     let server = Server::start().await;
-    let answer = server.upload(&server.operator, form("t", b"video")).await;
+    let answer = server.upload(&server.operator, form("t", clip())).await;
     let body: Value = answer.json().await.expect("json");
     let path = format!("/api/videos/{}", body["video"]["id"].as_str().expect("an id"));
     assert_eq!(server.get(&server.alice, &path).await.status(), 200);

@@ -5,11 +5,14 @@
 mod cli;
 mod config;
 mod delivery;
+mod delivery_model;
 mod embedded;
 mod ffmpeg;
 mod fixture;
 mod http;
 mod ingest;
+mod pipeline;
+mod pitfalls;
 mod publish_model;
 mod publish_protocol;
 mod sandbox;

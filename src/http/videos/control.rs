@@ -3,12 +3,15 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::owned;
 use super::view::{VideoAnswer, VideoView};
 use crate::control;
-use crate::http::extract::Id;
+use crate::http::extract::{Body, Id};
 use crate::http::{Access, AppState, Caller, Problem};
+use crate::stage::publish::operator::Resolution;
 
 /// Cancels a video; 409 once its post may have been begun.
 #[utoipa::path(post, path = "/api/videos/{id}/cancel", tag = "videos", params(("id" = String, Path)),
@@ -20,7 +23,7 @@ pub(in crate::http) async fn cancel(
 ) -> Result<Json<VideoAnswer>, Problem> {
     caller.may(Access::Change)?;
     owned(&state, &caller, id).await?;
-    control::cancel(&state.ledger, &state.dispatch, id).await?;
+    control::cancel(&state.ledger, id).await?;
     let video = owned(&state, &caller, id).await?;
     Ok(Json(VideoAnswer { video: VideoView::now(&state, &caller, &video).await? }))
 }
@@ -35,23 +38,62 @@ pub(in crate::http) async fn retry(
 ) -> Result<Json<VideoAnswer>, Problem> {
     caller.may(Access::Change)?;
     owned(&state, &caller, id).await?;
-    Err(not_yet("retried"))
+    control::retry(&state.ledger, &state.dispatch, id).await?;
+    let video = owned(&state, &caller, id).await?;
+    Ok(Json(VideoAnswer { video: VideoView::now(&state, &caller, &video).await? }))
 }
 
 /// Says what became of a video that needs review. For operators.
 #[utoipa::path(post, path = "/api/videos/{id}/resolve", tag = "videos", params(("id" = String, Path)),
-    responses((status = 200, body = VideoAnswer), (status = 409, body = Problem)))]
+    request_body = Answer, responses((status = 200, body = VideoAnswer), (status = 409, body = Problem)))]
 pub(in crate::http) async fn resolve(
     State(state): State<AppState>,
     caller: Caller,
     Id(id): Id,
+    answer: Result<Body<Answer>, Problem>,
 ) -> Result<Json<VideoAnswer>, Problem> {
     caller.may(Access::Change)?;
+    // Whose video it is comes before what is said of it: another's is not there, whatever is sent.
     owned(&state, &caller, id).await?;
     caller.may(Access::Operate)?;
-    Err(not_yet("resolved"))
+    let Body(answer) = answer?;
+    control::resolve(&state.ledger, &state.dispatch, id, &answer.resolution()?, &caller.key.user).await?;
+    let video = owned(&state, &caller, id).await?;
+    Ok(Json(VideoAnswer { video: VideoView::now(&state, &caller, &video).await? }))
 }
 
-fn not_yet(what: &str) -> Problem {
-    Problem::new(StatusCode::CONFLICT, "not_possible_yet", format!("videos can't be {what} by this version"))
+/// What an operator found on TikTok.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::http) struct Answer {
+    /// `posted` (with `postId`), `again` (it is not there: post it again) or `giveUp`.
+    action: Action,
+    post_id: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+enum Action {
+    Posted,
+    Again,
+    GiveUp,
+}
+
+impl Answer {
+    fn resolution(self) -> Result<Resolution, Problem> {
+        match (self.action, self.post_id) {
+            (Action::Posted, Some(post_id)) => Ok(Resolution::There { post_id }),
+            (Action::Again, None) => Ok(Resolution::PostAgain),
+            (Action::GiveUp, None) => Ok(Resolution::GiveUp),
+            (Action::Posted, None) => {
+                let text = "action \"posted\" needs the post's id: { \"action\": \"posted\", \"postId\": \"7…\" }";
+                Err(Problem::new(StatusCode::BAD_REQUEST, "post_id_missing", text))
+            }
+            (Action::Again | Action::GiveUp, Some(_)) => Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "post_id_unexpected",
+                "postId goes with action \"posted\" only",
+            )),
+        }
+    }
 }

@@ -22,6 +22,7 @@ const IDLE: Duration = Duration::from_secs(60);
 const OVERHEAD: u64 = 4 * 1024 * 1024;
 /// How much of a refused form is still read, so that its sender gets to read the answer.
 const DRAIN: usize = 8 * 1024 * 1024;
+const DRAIN_TIME: Duration = Duration::from_secs(2);
 
 /// For the description only.
 #[derive(ToSchema)]
@@ -93,7 +94,7 @@ pub(in crate::http) async fn upload(
     let mut draft = state.ingest.draft(caller.uploader());
     if let Err(problem) = read(&mut form, &mut draft).await {
         drop(draft);
-        timeout(Duration::from_secs(5), drain(&mut form)).await.ok();
+        timeout(DRAIN_TIME, drain(&mut form)).await.ok();
         return Err(problem);
     }
     let accepted = draft.accept(key).await?;

@@ -66,13 +66,13 @@ impl From<LedgerError> for Broken {
     }
 }
 
-/// One run: a video, the lease on its task, and what TikTok last said of the creator.
+/// One run: a video, the lease on its task, and what TikTok last said of the creator, with the token that it took then.
 pub(super) struct Drive<'a> {
     publisher: &'a Publisher,
     lease: &'a Lease,
     role: Role,
     video: Video,
-    creator: Option<CreatorInfo>,
+    creator: Option<(CreatorInfo, Access)>,
     /// The version of the pair that TikTok was last asked with; 0 while there is none.
     asked_with: AtomicI64,
 }
@@ -179,8 +179,8 @@ impl<'a> Drive<'a> {
     async fn ask_creator(&mut self) -> Result<Event, Broken> {
         let client = &self.publisher.client;
         let answered = self.with_token(|access| async move { client.creator_info(&access.token).await }).await;
-        let creator = match answered {
-            Ok(answered) => answered.value,
+        let (creator, access) = match answered {
+            Ok((answered, access)) => (answered.value, access),
             Err(refusal) => return Ok(Event::CreatorRefuses(refusal)),
         };
         let post = post::info(&self.video, &creator);
@@ -192,22 +192,24 @@ impl<'a> Drive<'a> {
         let (username, avatar) = (text(&creator.creator_username), text(&creator.creator_avatar_url));
         tx.put_profile(&self.video.account, username.as_deref(), avatar.as_deref()).await?;
         tx.commit().await?;
-        self.creator = Some(creator);
+        self.creator = Some((creator, access));
         Ok(Event::CreatorAgrees)
     }
 
+    /// Once for each intent, with the token that TikTok took a moment ago: every init needs permits of its own, so a 401
+    /// is not answered by another init here, and no refresh comes between permits and init. It comes after, since creator
+    /// info need not refuse the token that init has refused.
     async fn send_init(&self, row: &Publication) -> Event {
-        let Some(creator) = &self.creator else {
+        let Some((creator, access)) = &self.creator else {
             return Event::InitRefused(Refusal::not_sent("the creator was not asked"));
         };
         let (client, plan): (_, ChunkPlan) = (&self.publisher.client, row.plan);
         let post: &PostInfo = &post::info(&self.video, creator);
-        let answered = self
-            .with_token(|access| async move {
-                client.init(&access.token, post, plan.size, plan.chunk_size, plan.count).await
-            })
-            .await;
-        match answered {
+        match client.init(&access.token, post, plan.size, plan.chunk_size, plan.count).await {
+            Err(refusal) if refusal.class == Class::TokenExpired => {
+                let fresh = self.publisher.tokens.access(&self.video.account, Some(access.version)).await;
+                Event::InitRefused(fresh.err().unwrap_or(refusal))
+            }
             Err(refusal) => Event::InitRefused(refusal),
             Ok(answered) => {
                 let url = answered.value.upload_url.expose();
@@ -276,33 +278,32 @@ impl<'a> Drive<'a> {
         let publish_id = row.publish_id.as_deref().unwrap_or_default();
         let answered = self.with_token(|access| async move { client.status(&access.token, publish_id).await }).await;
         match answered {
-            Ok(answered) => Event::StatusAnswered { status: answered.value, date: answered.date },
+            Ok((answered, _)) => Event::StatusAnswered { status: answered.value, date: answered.date },
             Err(refusal) => Event::StatusRefused(refusal),
         }
     }
 
-    /// A 401 is never an outcome: a fresh token, and the call once more.
-    async fn with_token<T, F>(&self, call: impl Fn(Access) -> F) -> Result<T, Refusal>
+    /// A 401 is never an outcome: a fresh token, and the call once more. Gives the token that was taken, too.
+    async fn with_token<T, F>(&self, call: impl Fn(Access) -> F) -> Result<(T, Access), Refusal>
     where
         F: Future<Output = Result<T, Refusal>>,
     {
         let account = &self.video.account;
         self.asked_with.store(0, Ordering::Relaxed);
         let access = self.publisher.tokens.access(account, None).await?;
-        let version = access.version;
-        self.asked_with.store(version, Ordering::Relaxed);
-        match call(access).await {
+        self.asked_with.store(access.version, Ordering::Relaxed);
+        match call(access.clone()).await {
             Err(refusal) if refusal.class == Class::TokenExpired => {
-                let fresh = self.publisher.tokens.access(account, Some(version)).await?;
+                let fresh = self.publisher.tokens.access(account, Some(access.version)).await?;
                 self.asked_with.store(fresh.version, Ordering::Relaxed);
-                match call(fresh).await {
+                match call(fresh.clone()).await {
                     Err(again) if again.class == Class::TokenExpired => {
                         Err(Refusal { class: Class::NeedsReconnect, ..again })
                     }
-                    other => other,
+                    other => other.map(|answered| (answered, fresh)),
                 }
             }
-            other => other,
+            other => other.map(|answered| (answered, access)),
         }
     }
 

@@ -23,4 +23,5 @@ pub mod times;
 mod work;
 
 pub use driver::{Ended, Publisher};
+pub use settle::post_url;
 pub use work::{Confirm, Publish};

@@ -2,7 +2,7 @@
 
 use super::row::Publication;
 use super::step::Write;
-use crate::event::{LeaseToken, TaskId, VideoId};
+use crate::event::{LeaseToken, Stage, TaskId, VideoId};
 use crate::ledger::{LedgerError, PublicationRow, Session, TaskRow, Tx};
 use crate::task::State;
 
@@ -45,7 +45,7 @@ pub async fn freeze(tx: &Tx, video: VideoId, account: &str, publication: &Public
 }
 
 /// Writes what the protocol decided, if its guard holds: the lease's token is still this task's, and generation and
-/// version are those that were read. An operator's write (no lease) finds the row locked by its transaction.
+/// version are those that were read.
 pub async fn write(
     tx: &Tx,
     video: VideoId,
@@ -66,6 +66,16 @@ pub async fn write_settled(tx: &Tx, task: &TaskRow, seen: &Record, write: &Write
     // A lease that was never taken (a poisoned task has none) is the guard's own.
     let lease = task.task.token.or(write.guard.lease);
     put(tx, task.task.video, lease, seen, write).await
+}
+
+/// An operator's write: nobody may hold a lease on the post.
+pub async fn operate(tx: &Tx, video: VideoId, seen: &Record, write: &Write) -> Result<Written, LedgerError> {
+    for stage in [Stage::Publish, Stage::Confirm] {
+        if tx.task_of(video, stage).await?.is_some_and(|row| row.task.state == State::Running) {
+            return Ok(Written::Lost);
+        }
+    }
+    put(tx, video, None, seen, write).await
 }
 
 async fn put(

@@ -70,7 +70,7 @@ impl Publisher {
         look_again: Option<i64>,
     ) -> Result<Vec<Released>, LedgerError> {
         let Some(video) = tx.video(task.task.video).await? else { return Ok(Vec::new()) };
-        let url = self.post_url(tx, &video, &post_ids).await?;
+        let url = post_url(tx, &video, &post_ids).await?;
         let first = video.status != Status::Posted;
         let patch = VideoPatch {
             status: first.then_some(Status::Posted),
@@ -88,16 +88,6 @@ impl Publisher {
             self.turn(tx, task, Stage::Confirm, due).await?;
         }
         Ok(Vec::new())
-    }
-
-    /// From the post's own id and the creator's name; never from the publish id.
-    async fn post_url(&self, tx: &Tx, video: &Video, post_ids: &[String]) -> Result<Option<String>, LedgerError> {
-        let account = tx.account_even_removed(&video.account).await?;
-        let username = account.and_then(|account| account.username);
-        Ok(match (username, post_ids.first()) {
-            (Some(username), Some(id)) => Some(format!("https://www.tiktok.com/@{username}/video/{id}")),
-            (_, None) | (None, _) => None,
-        })
     }
 
     /// A new turn of the video's task in that stage, or its first.
@@ -134,6 +124,16 @@ fn outcome(end: &End) -> Outcome {
         End::NeedsReview(reason) => Outcome::NeedsReview(reason.clone()),
         End::Parked { until, reason } => Outcome::Parked { until: *until, reason: reason.clone() },
     }
+}
+
+/// From the post's own id and the creator's name; never from the publish id.
+pub async fn post_url(tx: &Tx, video: &Video, post_ids: &[String]) -> Result<Option<String>, LedgerError> {
+    let account = tx.account_even_removed(&video.account).await?;
+    let username = account.and_then(|account| account.username);
+    Ok(match (username, post_ids.first()) {
+        (Some(username), Some(id)) => Some(format!("https://www.tiktok.com/@{username}/video/{id}")),
+        (_, None) | (None, _) => None,
+    })
 }
 
 async fn ended_badly(tx: &Tx, task: &TaskRow, outcome: &Outcome) -> Result<(), LedgerError> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::fixture::Server;
+use crate::fixture::{Server, clip, form};
 
 #[tokio::test]
 async fn a_users_video_is_not_there_for_another() {
@@ -41,7 +41,7 @@ async fn a_viewer_reads_no_titles_no_bytes_and_changes_nothing() {
     let cancel = format!("/api/videos/{id}/cancel");
     assert_eq!(server.post(&server.viewer, &cancel, &json!({})).await.status(), 403);
     assert_eq!(server.post(&server.viewer, "/api/streams/claim", &json!({})).await.status(), 403);
-    assert_eq!(server.upload(&server.viewer, crate::fixture::form("t", b"video")).await.status(), 403);
+    assert_eq!(server.upload(&server.viewer, form("t", clip())).await.status(), 403);
 }
 
 #[tokio::test]
@@ -91,6 +91,16 @@ async fn a_video_is_canceled_once_and_the_events_tell() {
     let timeline = shown["video"]["timeline"].as_array().expect("a timeline");
     let told: Vec<_> = timeline.iter().map(|line| line["event"].as_str().unwrap_or_default()).collect();
     assert_eq!(told, ["uploaded", "canceled"]);
+}
+
+#[tokio::test]
+async fn only_an_operator_resolves_and_only_in_words_that_are_known() {
+    let server = Server::start().await;
+    let path = format!("/api/videos/{}/resolve", server.video().await);
+    let posted = json!({ "action": "posted", "postId": "12" });
+    assert_eq!(server.post(&server.alice, &path, &posted).await.status(), 403);
+    assert_eq!(server.post(&server.operator, &path, &json!({ "action": "perhaps" })).await.status(), 422);
+    assert_eq!(server.post(&server.operator, &path, &posted).await.status(), 409, "it needs no review");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! What the tests stand on: a Redis and a ledger of their own, and a way to wait for a condition.
 
+pub(crate) mod fleet;
+pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod stage;
 

@@ -29,7 +29,7 @@ impl Redis {
         format!("redis+unix://{}", self.socket().display())
     }
 
-    fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.folder.path().join("redis.sock")
     }
 
@@ -45,6 +45,11 @@ impl Redis {
     /// Sends one command and gives the raw reply.
     pub(crate) async fn command(&self, words: &[&str]) -> String {
         raw(&self.socket(), words).await.expect("Redis answers")
+    }
+
+    /// A connection that stays: what is authenticated now remains so.
+    pub(crate) async fn session(&self) -> UnixStream {
+        UnixStream::connect(self.socket()).await.expect("Redis answers")
     }
 
     /// Calls by command, as the server counts them.

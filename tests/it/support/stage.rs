@@ -28,6 +28,8 @@ pub(crate) struct Script {
     pub(crate) outcome: Box<dyn Fn(usize) -> Outcome + Send + Sync>,
     /// A run waits for a permit here, or for its lease to be over.
     pub(crate) gate: Semaphore,
+    /// A video whose rows can't be read.
+    pub(crate) unreadable: Mutex<Option<VideoId>>,
 }
 
 impl Default for Script {
@@ -39,6 +41,7 @@ impl Default for Script {
             most_at_once: AtomicUsize::new(0),
             outcome: Box::new(|_| Outcome::Done),
             gate: Semaphore::new(1_000_000),
+            unreadable: Mutex::default(),
         }
     }
 }
@@ -61,7 +64,10 @@ impl Work for Script {
         Ok(Admission::Open)
     }
 
-    async fn admit(&self, _: &Tx, _: &TaskRow) -> Result<Admission, LedgerError> {
+    async fn admit(&self, _: &Tx, row: &TaskRow) -> Result<Admission, LedgerError> {
+        if *self.unreadable.lock().expect("lock") == Some(row.task.video) {
+            return Err(LedgerError::Corrupt("as the test wants it".to_owned()));
+        }
         Ok(Admission::Open)
     }
 
@@ -126,6 +132,41 @@ pub(crate) fn times() -> Times {
     }
 }
 
+/// The warnings and errors of one process.
+#[derive(Clone, Default)]
+pub(crate) struct Log {
+    text: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Log {
+    pub(crate) fn lines(&self) -> Vec<String> {
+        String::from_utf8_lossy(&self.text.lock().expect("lock")).lines().map(str::to_owned).collect()
+    }
+
+    /// Makes a thread of the process' runtime log here, for as long as it lives.
+    fn installer(&self) -> impl Fn() + Send + Sync + 'static {
+        let log = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::WARN)
+            .with_ansi(false)
+            .with_writer(move || log.clone())
+            .finish();
+        let dispatch = tracing::Dispatch::new(subscriber);
+        move || std::mem::forget(tracing::dispatcher::set_default(&dispatch))
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.text.lock().expect("lock").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 pub(crate) struct Pipeline {
     pub(crate) redis: Redis,
     pub(crate) ledger: Ledger,
@@ -138,6 +179,7 @@ pub(crate) struct Pipeline {
 pub(crate) struct Process {
     pub(crate) stop: Stop,
     pub(crate) streams: Streams,
+    pub(crate) log: Log,
     tasks: Vec<JoinHandle<()>>,
     runtime: Option<tokio::runtime::Runtime>,
 }
@@ -203,8 +245,13 @@ impl Pipeline {
     }
 
     pub(crate) async fn process_on(&self, url: &str, work: &Arc<Script>) -> Process {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        let log = Log::default();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .on_thread_start(log.installer())
+            .build()
+            .expect("a runtime");
         let (url, ledger, work) = (url.to_owned(), self.database(), work.clone());
         let stop = Stop::default();
         let its_stop = stop.clone();
@@ -216,6 +263,8 @@ impl Pipeline {
                 config: config(),
                 times: times(),
                 stop: its_stop,
+                health: Default::default(),
+                owing: Arc::default(),
             };
             let reading = streamed::Reading { block: Duration::from_secs(60) };
             let tasks = vec![
@@ -225,11 +274,28 @@ impl Pipeline {
             (streams, tasks)
         });
         let (streams, tasks) = started.await.expect("a process");
-        Process { stop, streams, tasks, runtime: Some(runtime) }
+        Process { stop, streams, log, tasks, runtime: Some(runtime) }
     }
 
-    fn database(&self) -> String {
+    pub(crate) fn database(&self) -> String {
         database(self.folder.path())
+    }
+
+    pub(crate) async fn task(&self, video: VideoId) -> Task {
+        self.ledger.task_of(video, Stage::Edit).await.expect("read").expect("task").task
+    }
+
+    /// Writes a task's row as a test wants it.
+    pub(crate) async fn change(&self, video: VideoId, change: impl FnOnce(Task, i64) -> Task) {
+        let tx = self.ledger.begin().await.expect("begin");
+        let old = tx.task_of(video, Stage::Edit).await.expect("read").expect("task").task;
+        let new = change(old.clone(), tx.now());
+        tx.put_task(&old, &new).await.expect("put");
+        tx.commit().await.expect("commit");
+    }
+
+    pub(crate) async fn appends(&self) -> u64 {
+        self.redis.calls().await.get("xadd").copied().unwrap_or(0)
     }
 
     pub(crate) async fn status(&self, video: VideoId) -> Status {
@@ -269,7 +335,7 @@ pub(crate) async fn connect(url: &str) -> Streams {
     Streams::connect(url, options, Meter::default()).await.expect("Redis answers")
 }
 
-fn stages() -> subiteya::config::StagesConfig {
+pub(crate) fn stages() -> subiteya::config::StagesConfig {
     subiteya::config::StagesConfig { edit: config(), publish: config() }
 }
 

@@ -1,0 +1,12 @@
+//! The whole pipeline, as real processes that are killed, stopped, cut off and limited; the sandbox is the oracle.
+
+mod control;
+mod crowd;
+mod deaths;
+mod disabled;
+mod limits;
+mod shutdown;
+mod story;
+mod torture;
+mod trouble;
+mod up;

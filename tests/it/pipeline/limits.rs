@@ -1,0 +1,81 @@
+//! The limits as they are by default, over processes and restarts.
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use subiteya::sandbox::Kind;
+
+use crate::support::fleet::{Fleet, LOOSE};
+
+/// Short leases, and publishing's limits as they are by default.
+fn default_limits() -> String {
+    LOOSE
+        .replace("limit_per_account = \"\"\n", "")
+        .replace("[streams.\"video.edited\"]\nlimit = \"\"\n", "[streams.\"video.edited\"]\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_inits_a_minute_hold_over_two_publishers_and_a_restart() {
+    let mut fleet = Fleet::new(&default_limits()).await;
+    fleet.start_all().await;
+    fleet.start_again("publish2");
+    let mut videos = Vec::new();
+    for number in 0..5 {
+        let account = format!("creator{number}");
+        fleet.account(&account).await;
+        videos.push(fleet.upload(&account, &format!("video {number}")).await);
+    }
+    let three = || async { fleet.calls(Kind::Init).await.len() >= 3 };
+    crate::support::eventually("three inits", Duration::from_secs(30), three).await;
+    let first = fleet.calls(Kind::Init).await[0].wall_time;
+    for name in ["publish", "publish2"] {
+        fleet.kill(name);
+        fleet.start_again(name);
+    }
+    fleet.redis.command(&["FLUSHALL"]).await;
+    // A while in which a forgotten limit would have let another one through.
+    let watched = Instant::now();
+    while watched.elapsed() < Duration::from_secs(8) {
+        assert_eq!(fleet.calls(Kind::Init).await.len(), 3, "{}", fleet.logs());
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    let mut waiting = Vec::new();
+    for video in &videos {
+        let video = fleet.video(video).await;
+        if video["status"] == "EDITED" {
+            waiting.push(video["waitingFor"].clone());
+        }
+    }
+    assert_eq!(waiting.len(), 2, "{waiting:?}");
+    for one in &waiting {
+        let until: DateTime<Utc> = one["until"].as_str().expect("a time").parse().expect("a time");
+        assert!(one["code"] == "stage_limit" && until > first + chrono::Duration::seconds(60), "{one}, first {first}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_over_its_limit_parks_its_next_video_at_no_cost_and_lets_another_pass() {
+    let fleet = Fleet::started(&default_limits()).await;
+    for name in ["ada", "bob"] {
+        fleet.account(name).await;
+    }
+    let first = fleet.upload("ada", "first").await;
+    let init = fleet.posted(&first).await;
+    let second = fleet.upload("ada", "second").await;
+    let parked = |video: &serde_json::Value| video["waitingFor"]["code"] == "account_limit";
+    let video = fleet.until_video(&second, "parked", parked).await;
+    let until: DateTime<Utc> = video["waitingFor"]["until"].as_str().expect("a time").parse().expect("a time");
+    let begun = fleet.calls(Kind::Init).await[0].wall_time;
+    let after = (until - begun).num_seconds();
+    assert!((300..=307).contains(&after), "{after} s after {init:#}");
+    let other = fleet.upload("bob", "passes").await;
+    fleet.posted(&other).await;
+
+    fleet.redis.reset_calls().await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let mut calls = fleet.redis.calls().await;
+    calls.retain(|name, _| name != "config|resetstat" && name != "info");
+    assert!(calls.is_empty(), "a parked video costs no command: {calls:?}");
+    assert_eq!(fleet.video(&second).await["status"], "EDITED");
+    assert_eq!(fleet.calls(Kind::Init).await.len(), 2);
+}

@@ -1,0 +1,127 @@
+//! TikTok's troubles: lost answers, refusals, tokens that die, posts that fail or never end.
+
+use std::time::Duration;
+
+use subiteya::sandbox::Kind;
+
+use crate::support::fleet::{Fleet, LOOSE};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_answer_is_lost_or_refused_each_video_is_posted_once() {
+    let fleet = Fleet::started(LOOSE).await;
+    let troubles: [&[&str]; 8] = [
+        &["creator_info:cut-after"],
+        &["init:cut-after"],
+        &["init:error=500"],
+        &["chunk:cut-before"],
+        &["chunk:cut-mid"],
+        &["chunk:cut-after", "status:cut-after"],
+        &["chunk:error=503", "status:error=502"],
+        &["creator_info:rate-limit=2s", "init:rate-limit=1s"],
+    ];
+    let mut videos = Vec::new();
+    for (number, faults) in troubles.iter().enumerate() {
+        let account = format!("creator{number}");
+        fleet.account(&account).await;
+        fleet.faults(faults);
+        videos.push(fleet.upload(&account, &format!("in spite of {}", faults.join(", "))).await);
+        fleet.faults_taken().await;
+    }
+    for video in &videos {
+        fleet.posted(video).await;
+        for row in fleet.tasks(video).await {
+            assert_eq!((row.task.attempts, row.task.takeovers), (0, 0), "an outage is no attempt: {row:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_dies_midway_is_refreshed_once_and_each_init_has_its_own_permit() {
+    let fleet = Fleet::started(LOOSE).await;
+    for (number, fault) in ["creator_info:expire-token", "init:expire-token", "status:expire-token"].iter().enumerate()
+    {
+        let account = format!("creator{number}");
+        fleet.account(&account).await;
+        fleet.faults(&[fault]);
+        let title = format!("in spite of {fault}");
+        let video = fleet.upload(&account, &title).await;
+        let video = fleet.posted(&video).await;
+        let permits = Fleet::events(&video).iter().filter(|event| *event == "publish/init").count();
+        let open_id = &fleet.posts(&title)[0].open_id;
+        let inits = fleet.calls(Kind::Init).await.iter().filter(|call| call.open_id.as_ref() == Some(open_id)).count();
+        assert_eq!(permits, inits, "every init counts, repeats too: {video:#}");
+        let refreshes =
+            fleet.calls(Kind::Token).await.iter().filter(|call| call.open_id.as_ref() == Some(open_id)).count();
+        assert_eq!(refreshes, 1, "{:?}", fleet.calls(Kind::Token).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_account_waits_for_its_person_and_goes_on_when_it_is_connected_again() {
+    let fleet = Fleet::started(LOOSE).await;
+    fleet.account("ada").await;
+    fleet.faults(&["creator_info:revoke"]);
+    let video = fleet.upload("ada", "waits").await;
+    let waits = |video: &serde_json::Value| video["waitingFor"]["code"] == "account_reconnect";
+    fleet.until_video(&video, "waiting for the account", waits).await;
+    let accounts = fleet.get("/api/accounts").await;
+    assert_eq!(accounts["accounts"][0]["state"], "RECONNECT", "{accounts:#}");
+    fleet.account("ada").await;
+    fleet.posted(&video).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_of_a_refresh_loses_no_video() {
+    let fleet = Fleet::started(LOOSE).await;
+    let tokens = fleet.sandbox.grant(&subiteya::sandbox::CreatorSpec::named("ada")).await.expect("a creator");
+    // Without its lifetime it is refreshed before its first use.
+    fleet.connect("ada", &subiteya::sandbox::Tokens { expires_in: 0, ..tokens });
+    fleet.faults(&["token:cut-before"]);
+    let video = fleet.upload("ada", "refreshed").await;
+    fleet.posted(&video).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_tiktok_fails_is_failed_with_its_reason_and_what_it_never_ends_holds_no_slot() {
+    let fleet = Fleet::started(&LOOSE.replace("concurrency = 2", "concurrency = 1")).await;
+    for (number, (fault, code)) in [
+        ("init:error=403/spam_risk", "spam_risk"),
+        ("chunk:fail=file_format_check_failed", "file_format_check_failed"),
+        ("chunk:fail=spam_risk_text", "spam_risk_text"),
+        ("chunk:fail=something_new", "something_new"),
+        ("chunk:fail=auth_removed", "auth_removed"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let account = format!("creator{number}");
+        fleet.account(&account).await;
+        fleet.faults(&[fault]);
+        let title = format!("fails with {code}");
+        let video = fleet.upload(&account, &title).await;
+        let video = fleet.until(&video, "FAILED").await;
+        assert_eq!(video["reason"]["code"], *code, "{video:#}");
+        assert!(video["waitingFor"].is_null() && fleet.posts(&title).is_empty(), "{video:#}");
+    }
+    fleet.account("endless").await;
+    fleet.faults(&["chunk:endless"]);
+    let endless = fleet.upload("endless", "endless").await;
+    fleet.until(&endless, "PROCESSING").await;
+    fleet.account("passes").await;
+    let other = fleet.upload("passes", "passes").await;
+    fleet.posted(&other).await;
+    let video = fleet.video(&endless).await;
+    assert!(video["status"] == "PROCESSING" && !video["waitingFor"]["until"].is_null(), "{video:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_refresh_for_an_outage_is_tried_again() {
+    let fleet = Fleet::started(LOOSE).await;
+    let tokens = fleet.sandbox.grant(&subiteya::sandbox::CreatorSpec::named("ada")).await.expect("a creator");
+    fleet.connect("ada", &subiteya::sandbox::Tokens { expires_in: 0, ..tokens });
+    fleet.faults(&["token:error=503*2"]);
+    let video = fleet.upload("ada", "refreshed later").await;
+    fleet.faults_taken().await;
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    fleet.posted(&video).await;
+}
