@@ -51,6 +51,14 @@ ids! {
     LeaseToken,
 }
 
+impl VideoId {
+    /// Milliseconds since 1970, by the wall clock of the process that made it.
+    pub fn made_at(&self) -> i64 {
+        let (seconds, nanos) = self.0.get_timestamp().map_or((0, 0), |time| time.to_unix());
+        i64::try_from(seconds).unwrap_or(0) * 1000 + i64::from(nanos / 1_000_000)
+    }
+}
+
 /// What is done to a video. Each stage has at most one task per video.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -19,9 +19,10 @@ const STILL_GOOD: i64 = 5_000;
 const REFRESH_LEASE: i64 = 60 * 1000;
 /// How long its questions to TikTok may take: well within the lease, since nobody else may ask with the same token.
 const REFRESH_TIME: Duration = Duration::from_secs(45);
-/// How often and how long a process waits for the refresh of another.
+/// How often a process asks for the refresh of another, and how many times: a few seconds. Who waits holds a slot, and the
+/// other may be dead.
 const WAIT: Duration = Duration::from_millis(250);
-const WAITS: u32 = 240;
+const WAITS: u32 = 20;
 
 /// A token, and which pair it belongs to.
 #[derive(Debug, Clone)]
@@ -62,7 +63,7 @@ impl Tokens {
                 Refreshed::Elsewhere => tokio::time::sleep(WAIT).await,
             }
         }
-        Err(Refusal::not_sent("another process has been refreshing the account's token for a minute"))
+        Err(Refusal::not_sent("another process is refreshing the account's token"))
     }
 
     async fn load(&self, account: &str) -> Result<Account, Refusal> {

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::event::Stage;
 use crate::health::Health;
 use crate::http::{self, AppState};
+use crate::ingest;
 use crate::ledger::Ledger;
 use crate::media::Media;
 use crate::relay::{self, Dispatch};
@@ -93,6 +94,28 @@ impl Process {
             let engine = self.engine(Stage::Edit);
             self.run("relay", relay::run(engine));
         }
+    }
+
+    /// Once an hour: bytes that no video names.
+    pub(super) fn sweep(&mut self) {
+        let (ledger, media, stop) = (self.ledger.clone(), self.media.clone(), self.stop.reading.clone());
+        let sweeping = async move {
+            loop {
+                match ingest::sweep(&ledger, &media).await {
+                    Ok(0) => {}
+                    Ok(folders) => tracing::info!(folders, "deleted the bytes of uploads that never became videos"),
+                    Err(error) => tracing::warn!(%error, "the object store could not be swept; tried again in an hour"),
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_secs(3600)) => {}
+                    () = stop.cancelled() => return,
+                }
+            }
+        };
+        self.loops.spawn(async move {
+            sweeping.await;
+            "sweep"
+        });
     }
 
     fn streamed<W: Work>(&mut self, name: &'static str, work: W) {

@@ -19,6 +19,7 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
     };
     let mut process = process?;
     process.relay();
+    process.sweep();
     let address = process.serve(Arc::new(tools)).await?;
     tracing::info!("listening on http://{address}");
     process.until_stopped(&mut signals).await

@@ -42,6 +42,7 @@ pub(super) async fn up(mut config: Config) -> Result<(), Failure> {
         sandbox_account(&process.ledger, &vault, sandbox).await?;
     }
     process.relay();
+    process.sweep();
     let edit = parts::edit(&process.config, &process.ledger, &process.dispatch, &process.media, tools.clone());
     process.edit(edit);
     let tiktok = process.config.tiktok.clone().ok_or_else(|| Failure::failed("nothing is known of TikTok"))?;

@@ -154,7 +154,7 @@ pub(super) struct Upload {
     /// The account's id
     #[arg(long)]
     pub(super) account: String,
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub(super) title: String,
     /// An SRT or VTT file to burn in
     #[arg(long, value_name = "FILE")]

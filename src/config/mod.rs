@@ -51,7 +51,7 @@ pub struct Config {
     pub edit: EditConfig,
     pub database: DatabaseUrl,
     pub store: StoreConfig,
-    /// `None`, for `up` alone: nothing about TikTok was set, so it takes the sandbox that it starts.
+    /// `None`, for `up` and `doctor` alone: nothing about TikTok was set, so `up` takes the sandbox that it starts.
     pub tiktok: Option<TikTokConfig>,
     /// `None` where it wasn't given and the role can do without: `up` keeps its own in the data folder, and `keys`,
     /// `accounts` and `doctor` look there.
@@ -94,7 +94,11 @@ impl Config {
             edit: EditConfig::load(&layers, problems),
             database,
             store: StoreConfig::load(env, &data, problems),
-            tiktok: if role == Role::Up { tiktok } else { tiktok.or_else(TikTokConfig::default_urls) },
+            tiktok: if matches!(role, Role::Up | Role::Doctor) {
+                tiktok
+            } else {
+                tiktok.or_else(TikTokConfig::default_urls)
+            },
             keys,
             http: HttpConfig::load(env, &layers, problems),
             shutdown: layers.section(&["shutdown"], problems).duration("deadline", Duration::ZERO, HOUR),

@@ -107,7 +107,7 @@ impl Tx {
             Stage::Publish => format!(
                 "and exists (select 1 from accounts a where a.id = t.account_id and a.state = 'ACTIVE')
                  and ({resumes} or not exists (select 1 from limits l
-                    where l.name = 'publish/' || t.creator and (l.open_at > $2 or l.closed_until > $2)))"
+                    where l.name = 'publish/' || t.creator and (l.closed_until > $2 or l.open_at > $2 and $3 < {UNLIMITED})))"
             ),
         };
         let sql = format!(

@@ -82,8 +82,22 @@ impl Media {
         }
     }
 
+    /// The names of the folders right under this one.
+    pub async fn folders(&self, under: &str) -> Result<Vec<String>> {
+        let listed = self.store.list_with_delimiter(Some(&self.path(under)?)).await?;
+        let name = |path: &Path| path.parts().next_back().map(|part| part.as_ref().to_owned());
+        Ok(listed.common_prefixes.iter().filter_map(name).collect())
+    }
+
     /// Deletes everything under a folder of keys.
     pub async fn delete_folder(&self, folder: &str) -> Result<()> {
+        if let Some(path) = self.file(folder) {
+            // With what was only staged, which a listing doesn't show.
+            return match tokio::fs::remove_dir_all(path).await {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+                Ok(()) | Err(_) => Ok(()),
+            };
+        }
         let listed: Vec<_> = self.store.list(Some(&self.path(folder)?)).try_collect().await?;
         for object in listed {
             match self.store.delete(&object.location).await.map_err(MediaError::from) {

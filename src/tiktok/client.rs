@@ -7,12 +7,13 @@ use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response, redirect, retry};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use url::Url;
 
 use super::oauth::Verifier;
@@ -39,6 +40,8 @@ pub struct ClientConfig {
     pub call_timeout: Duration,
     /// A whole chunk. The protocol's `Times::longest_put` must not be shorter.
     pub put_timeout: Duration,
+    /// A chunk of which nothing moves for so long is given up: it holds a slot, and the status says more.
+    pub quiet_timeout: Duration,
 }
 
 impl ClientConfig {
@@ -51,6 +54,7 @@ impl ClientConfig {
             connect_timeout: Duration::from_secs(10),
             call_timeout: Duration::from_secs(30),
             put_timeout: Duration::from_secs(600),
+            quiet_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -166,6 +170,10 @@ impl Client {
         S: Stream<Item = std::io::Result<Bytes>> + Send + 'static,
     {
         let last = chunk.end.saturating_sub(1);
+        let (moved, moves) = watch::channel(());
+        let body = body.inspect(move |_| {
+            moved.send_replace(());
+        });
         let request = self
             .http
             .put(url.expose())
@@ -174,7 +182,13 @@ impl Client {
             .header(CONTENT_LENGTH, chunk.end.saturating_sub(chunk.first))
             .header(CONTENT_RANGE, format!("bytes {}-{last}/{}", chunk.first, chunk.total))
             .body(reqwest::Body::wrap_stream(body));
-        let (head, text) = self.exchange(request).await?;
+        let (head, text) = tokio::select! {
+            done = self.exchange(request) => done?,
+            () = still(moves, self.config.quiet_timeout) => {
+                let text = format!("nothing of the chunk moved for {} s", self.config.quiet_timeout.as_secs());
+                return Err(Refusal::answer_lost(text));
+            }
+        };
         match head.http {
             201 => Ok(Answered { value: Taken { complete: true }, date: head.date }),
             206 => Ok(Answered { value: Taken { complete: false }, date: head.date }),
@@ -315,6 +329,15 @@ impl Client {
         match read(response).await {
             Ok(text) => Ok((head, text)),
             Err(why) => Err(Refusal { http: head.http, date: head.date, ..Refusal::answer_lost(why) }),
+        }
+    }
+}
+
+/// Ends when no piece was taken for so long; after the last one, when no answer came for so long.
+async fn still(mut moves: watch::Receiver<()>, quiet: Duration) {
+    while let Ok(moved) = tokio::time::timeout(quiet, moves.changed()).await {
+        if moved.is_err() {
+            return tokio::time::sleep(quiet).await;
         }
     }
 }

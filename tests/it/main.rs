@@ -11,6 +11,7 @@ mod ffmpeg;
 mod fixture;
 mod http;
 mod ingest;
+mod layers;
 mod pipeline;
 mod pitfalls;
 mod publish_model;

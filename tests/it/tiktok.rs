@@ -84,6 +84,7 @@ fn client(base: &str) -> Client {
         connect_timeout: Duration::from_millis(500),
         call_timeout: Duration::from_millis(500),
         put_timeout: Duration::from_millis(500),
+        quiet_timeout: Duration::from_millis(400),
         ..ClientConfig::new(url.clone(), url, "key".to_owned(), SecretString::from("hush"))
     };
     Client::new(config).expect("a client")
@@ -292,6 +293,27 @@ async fn surely_not_sent_and_answer_lost_are_told_apart() {
         let refusal = client(&base).init(&token(), &post(), 1, 1, 1).await.expect_err("a refusal");
         assert_eq!((refusal.class, refusal.code.as_str()), (Class::OutcomeUnknown, "answer_lost"), "{refusal}");
     }
+}
+
+#[tokio::test]
+async fn a_chunk_of_which_nothing_moves_is_given_up_and_a_slow_one_is_not() {
+    let base = broken(b"", Duration::from_secs(60)).await;
+    let api: Url = base.parse().expect("a URL");
+    let config = ClientConfig {
+        quiet_timeout: Duration::from_millis(400),
+        ..ClientConfig::new(api.clone(), api, "key".to_owned(), SecretString::from("secret"))
+    };
+    let client = Client::new(config).expect("a client");
+    let url = client.upload_url(&format!("{base}/up?t=1")).expect("a URL");
+    let started = std::time::Instant::now();
+    let slow = futures::stream::unfold(0, |sent| async move {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        (sent < 5).then(|| (Ok(Bytes::from_static(b"x")), sent + 1))
+    });
+    let refusal = client.put_chunk(&url, "video/mp4", Chunk { first: 0, end: 5, total: 5 }, slow).await;
+    assert_eq!(refusal.expect_err("no answer").class, Class::OutcomeUnknown);
+    let took = started.elapsed();
+    assert!((Duration::from_millis(1_400)..Duration::from_secs(10)).contains(&took), "{took:?}");
 }
 
 #[tokio::test]

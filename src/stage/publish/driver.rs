@@ -205,6 +205,7 @@ impl<'a> Drive<'a> {
         };
         let (client, plan): (_, ChunkPlan) = (&self.publisher.client, row.plan);
         let post: &PostInfo = &post::info(&self.video, creator);
+        self.asked_with.store(access.version, Ordering::Relaxed);
         match client.init(&access.token, post, plan.size, plan.chunk_size, plan.count).await {
             Err(refusal) if refusal.class == Class::TokenExpired => {
                 let fresh = self.publisher.tokens.access(&self.video.account, Some(access.version)).await;

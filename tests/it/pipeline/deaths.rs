@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal;
 use subiteya::sandbox::Kind;
 
-use crate::support::fleet::{Fleet, LOOSE};
+use crate::support::fleet::{Fleet, LOOSE, large_clip};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_editor_that_is_killed_leaves_no_ffmpeg_and_its_video_is_posted_once() {
@@ -94,4 +95,49 @@ async fn a_wiped_redis_and_a_killed_one_cost_time_and_no_video() {
         .await;
     }
     assert_eq!(fleet.calls(Kind::Init).await.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_in_many_chunks_goes_on_where_it_was_after_a_death_and_a_stop() {
+    let mut fleet = Fleet::started(LOOSE).await;
+    fleet.account("ada").await;
+    fleet.faults(&["chunk@3:delay=1s", "chunk@6:hang"]);
+    let video = fleet.try_upload("ada", "in chunks", &[], large_clip()).await.expect("accepted");
+    crate::support::eventually("the third chunk is under way", Duration::from_secs(30), || async {
+        fleet.faults_left().await == 1
+    })
+    .await;
+    fleet.kill("publish");
+    fleet.start_again("publish");
+    fleet.faults_taken().await;
+    fleet.signal("publish", Signal::TERM);
+    assert!(fleet.ended("publish", Duration::from_secs(8)).await.success(), "{}", fleet.log("publish"));
+    fleet.start_again("publish");
+    fleet.posted(&video).await;
+    let plan = fleet.calls(Kind::Init).await;
+    let chunks = fleet.calls(Kind::Chunk).await;
+    let count = usize::try_from(plan[0].total_chunk_count.expect("a count")).expect("a number");
+    assert!(plan.len() == 1 && count > 5, "{plan:?}");
+    assert!(chunks.len() <= count + 2, "two chunks at most were sent again: {chunks:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_that_was_frozen_while_another_took_over_adds_no_second_post() {
+    let mut fleet = Fleet::started(LOOSE).await;
+    fleet.account("ada").await;
+    fleet.account("bob").await;
+    for (title, fault) in [("frozen in init", "init:delay=1s"), ("frozen in a chunk", "chunk:delay=1s")] {
+        fleet.faults(&[fault]);
+        let video = fleet.upload("ada", title).await;
+        fleet.faults_taken().await;
+        fleet.signal("publish", Signal::STOP);
+        fleet.start_again("publish2");
+        fleet.posted(&video).await;
+        fleet.signal("publish", Signal::CONT);
+        fleet.kill("publish2");
+        // Awake again it writes nothing of the old one, and is as good as any for the next.
+        let next = fleet.upload("bob", &format!("after {title}")).await;
+        fleet.posted(&next).await;
+        fleet.posted(&video).await;
+    }
 }

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use rustix::process::Signal;
 use subiteya::sandbox::{Call, Filter, Kind};
 
-use crate::support::fleet::{Fleet, LOOSE};
+use crate::support::fleet::{Fleet, LOOSE, SLOW_BRAND, clip, large_clip, long_clip};
 
 const WORKERS: [&str; 5] = ["serve", "edit", "edit2", "publish", "publish2"];
 const CREATORS: usize = 10;
@@ -80,7 +80,11 @@ async fn torture() {
     let mut done: BTreeMap<String, u32> = BTreeMap::new();
     let mut count = |what: &str| *done.entry(what.to_owned()).or_default() += 1;
     let end = Instant::now() + Duration::from_secs(seconds);
+    let mut frozen: Vec<(&str, Instant)> = Vec::new();
     while Instant::now() < end {
+        for (name, _) in frozen.extract_if(.., |(_, until)| *until < Instant::now()) {
+            fleet.signal(name, Signal::CONT);
+        }
         match dice.below(20) {
             0..6 => {
                 let name = WORKERS[dice.below(WORKERS.len())];
@@ -90,6 +94,7 @@ async fn torture() {
             }
             6 => {
                 let name = WORKERS[dice.below(WORKERS.len())];
+                fleet.signal(name, Signal::CONT);
                 fleet.signal(name, Signal::TERM);
                 fleet.ended(name, Duration::from_secs(20)).await;
                 fleet.start_again(name);
@@ -105,7 +110,14 @@ async fn torture() {
                 fleet.redis.restart().await;
                 count("SIGKILL redis");
             }
-            9..12 => {
+            9 => {
+                // Longer than a lease: its work is taken over, and then it wakes.
+                let name = WORKERS[1 + dice.below(WORKERS.len() - 1)];
+                fleet.signal(name, Signal::STOP);
+                frozen.push((name, Instant::now() + Duration::from_millis(2_000 + dice.below(5_000) as u64)));
+                count("SIGSTOP");
+            }
+            10..12 => {
                 fleet.faults(&[FAULTS[dice.below(FAULTS.len())]]);
                 count("fault");
             }
@@ -114,11 +126,10 @@ async fn torture() {
                 tries += 1;
                 let title = format!("try {tries}");
                 let upload = async {
-                    if dice.below(6) == 0 {
-                        let slow = [("brand", crate::support::fleet::SLOW_BRAND)];
-                        fleet.try_upload(&account, &title, &slow, crate::support::fleet::long_clip()).await
-                    } else {
-                        fleet.try_upload(&account, &title, &[], crate::support::fleet::clip()).await
+                    match dice.below(12) {
+                        0 => fleet.try_upload(&account, &title, &[], large_clip()).await,
+                        1 | 2 => fleet.try_upload(&account, &title, &[("brand", SLOW_BRAND)], long_clip()).await,
+                        _ => fleet.try_upload(&account, &title, &[], clip()).await,
                     }
                 };
                 match upload.await {
@@ -130,6 +141,7 @@ async fn torture() {
         tokio::time::sleep(Duration::from_millis(100 + dice.below(900) as u64)).await;
     }
     fleet.sandbox.clear_faults();
+    frozen.iter().for_each(|(name, _)| fleet.signal(name, Signal::CONT));
     for name in WORKERS {
         if !fleet.lives(name) {
             panic!("{name} ended by itself:\n{}", fleet.log(name));

@@ -1,7 +1,5 @@
 //! TikTok's troubles: lost answers, refusals, tokens that die, posts that fail or never end.
 
-use std::time::Duration;
-
 use subiteya::sandbox::Kind;
 
 use crate::support::fleet::{Fleet, LOOSE};
@@ -122,6 +120,24 @@ async fn a_refused_refresh_for_an_outage_is_tried_again() {
     fleet.faults(&["token:error=503*2"]);
     let video = fleet.upload("ada", "refreshed later").await;
     fleet.faults_taken().await;
-    tokio::time::sleep(Duration::from_millis(10)).await;
     fleet.posted(&video).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_whose_process_died_holds_up_no_other_account() {
+    let mut fleet = Fleet::started(&LOOSE.replace("concurrency = 2", "concurrency = 1")).await;
+    let tokens = fleet.sandbox.grant(&subiteya::sandbox::CreatorSpec::named("ada")).await.expect("a creator");
+    fleet.connect("ada", &subiteya::sandbox::Tokens { expires_in: 0, ..tokens });
+    fleet.account("bob").await;
+    fleet.faults(&["token:hang"]);
+    let waits = fleet.upload("ada", "waits for the refresh's lease").await;
+    fleet.faults_taken().await;
+    fleet.kill("publish");
+    fleet.start_again("publish");
+    fleet
+        .until_video(&waits, "taken over", |video| Fleet::events(video).contains(&"publish/taken over".to_owned()))
+        .await;
+    let other = fleet.upload("bob", "passes").await;
+    fleet.posted(&other).await;
+    assert!(fleet.posts("waits for the refresh's lease").is_empty());
 }

@@ -92,9 +92,8 @@ impl Fleet {
         fleet.set("REDIS_URL", &fleet.redis.url());
         fleet.set("ENCRYPTION_KEY", ENCRYPTION_KEY);
         let tiktok = fleet.sandbox.base_url().to_owned();
-        for name in ["TIKTOK_API_URL", "TIKTOK_AUTH_URL"] {
-            fleet.set(name, &tiktok);
-        }
+        fleet.set("TIKTOK_API_URL", &tiktok);
+        fleet.set("TIKTOK_AUTH_URL", &tiktok);
         fleet.set("TIKTOK_CLIENT_KEY", APP.0);
         fleet.set("TIKTOK_CLIENT_SECRET", APP.1);
         let made = fleet.run(&["keys", "create", "--user", "me", "--output", "json"], "");
@@ -330,14 +329,16 @@ impl Fleet {
         self.sandbox.add_faults(faults.iter().map(|text| text.parse::<Fault>().expect("a fault")).collect());
     }
 
+    /// How many faults have not yet hit their request.
+    pub(crate) async fn faults_left(&self) -> usize {
+        let answer = self.http.get(format!("{}/sandbox/faults", self.sandbox.base_url())).send().await;
+        let shown: Value = answer.expect("an answer").json().await.expect("json");
+        shown["faults"].as_array().expect("a list").len()
+    }
+
     /// Waits until every fault has hit its request.
     pub(crate) async fn faults_taken(&self) {
-        let url = format!("{}/sandbox/faults", self.sandbox.base_url());
-        eventually("the faults have hit", SOON, || async {
-            let answer = self.http.get(&url).send().await.expect("an answer");
-            answer.json::<Value>().await.expect("json")["faults"].as_array().is_some_and(Vec::is_empty)
-        })
-        .await;
+        eventually("the faults have hit", SOON, || async { self.faults_left().await == 0 }).await;
     }
 
     pub(crate) fn posts(&self, title: &str) -> Vec<Post> {
@@ -419,22 +420,31 @@ fn free_port() -> u16 {
 /// Half a second that TikTok takes as it is.
 pub(crate) fn clip() -> &'static Path {
     static CLIP: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-    &CLIP.get_or_init(|| make("640x360", "0.5")).1
+    &CLIP.get_or_init(|| make("640x360", "0.5", &[])).1
 }
 
 /// Long enough to be interrupted in its encode, on this machine and on a faster one.
 pub(crate) fn long_clip() -> &'static Path {
     static CLIP: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-    &CLIP.get_or_init(|| make("1280x720", "4")).1
+    &CLIP.get_or_init(|| make("1280x720", "4", &[])).1
 }
 
-fn make(size: &str, seconds: &str) -> (TempDir, PathBuf) {
+/// More than TikTok takes in one piece: filled up to a constant rate of bytes.
+pub(crate) fn large_clip() -> &'static Path {
+    static CLIP: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let rate = ["-x264-params", "nal-hrd=cbr:filler=1", "-b:v", "120M", "-maxrate", "120M", "-bufsize", "120M"];
+    &CLIP.get_or_init(|| make("640x360", "5", &rate)).1
+}
+
+fn make(size: &str, seconds: &str, more: &[&str]) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("clip.mp4");
     let picture = format!("testsrc2=size={size}:rate=30:duration={seconds}");
     let made = Command::new("ffmpeg")
         .args(["-nostdin", "-hide_banner", "-loglevel", "error", "-f", "lavfi", "-i", &picture])
-        .args(["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-movflags", "+faststart"])
+        .args(["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"])
+        .args(more)
+        .args(["-movflags", "+faststart"])
         .arg(&file)
         .status();
     assert!(made.expect("ffmpeg").success());
