@@ -91,6 +91,7 @@ def cases():
     yield Case("init-429-after", faults=[F("init", "answer", http=429, code="rate_limit_exceeded", headers={"Retry-After": "3"})])
     yield Case("init-429", faults=[F("init", "answer", http=429, code="rate_limit_exceeded")])
     yield Case("init-401", faults=[F("init", "answer", http=401, code="access_token_invalid")])
+    yield Case("init-401-twice", faults=[F("init", "answer", http=401, code="access_token_invalid", times=2)])
     yield Case("init-500-stored", faults=[F("init", "stored_answer", http=500)], allow="init of .* while")
     yield Case("last-lost", faults=[F("last", "lose")])
     yield Case("last-cut", faults=[F("last", "cut")])

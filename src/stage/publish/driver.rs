@@ -197,7 +197,8 @@ impl<'a> Drive<'a> {
     }
 
     /// Once for each intent, with the token that TikTok took a moment ago: every init needs permits of its own, so a 401
-    /// is not answered by another init here, and no refresh comes between permits and init.
+    /// is not answered by another init here, and no refresh comes between permits and init. It comes after, since creator
+    /// info need not refuse the token that init has refused.
     async fn send_init(&self, row: &Publication) -> Event {
         let Some((creator, access)) = &self.creator else {
             return Event::InitRefused(Refusal::not_sent("the creator was not asked"));
@@ -206,6 +207,10 @@ impl<'a> Drive<'a> {
         let post: &PostInfo = &post::info(&self.video, creator);
         self.asked_with.store(access.version, Ordering::Relaxed);
         match client.init(&access.token, post, plan.size, plan.chunk_size, plan.count).await {
+            Err(refusal) if refusal.class == Class::TokenExpired => {
+                let fresh = self.publisher.tokens.access(&self.video.account, Some(access.version)).await;
+                Event::InitRefused(fresh.err().unwrap_or(refusal))
+            }
             Err(refusal) => Event::InitRefused(refusal),
             Ok(answered) => {
                 let url = answered.value.upload_url.expose();
