@@ -97,6 +97,10 @@ pub enum BrandError {
 impl Brand {
     /// Reads and checks. Unknown fields, effects, corners, places and fonts are errors.
     pub fn from_json(json: &[u8]) -> Result<Self, BrandError> {
+        // serde would take a list for the fields in their order.
+        if !json.trim_ascii_start().starts_with(b"{") {
+            return Err(BrandError::Shape("expected an object with watermark, captions and effects".to_owned()));
+        }
         let brand: Self = serde_json::from_slice(json).map_err(|error| BrandError::Shape(error.to_string()))?;
         brand.validate()?;
         Ok(brand)

@@ -4,7 +4,7 @@ use axum::Json;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{accounts, brand, metrics, monitor, session, videos};
+use super::{Caller, accounts, brand, metrics, monitor, session, videos};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -31,6 +31,7 @@ impl Modify for Keys {
     }
 }
 
-pub(super) async fn show() -> Json<utoipa::openapi::OpenApi> {
+/// For whoever has a key, like all but the two checks of life.
+pub(super) async fn show(_: Caller) -> Json<utoipa::openapi::OpenApi> {
     Json(Description::openapi())
 }

@@ -193,7 +193,14 @@ pub(super) async fn shape(request: Request, next: Next) -> Response {
         StatusCode::NOT_FOUND => "not_found",
         _ => "bad_request",
     };
-    let detail = if said.is_empty() { status.canonical_reason().unwrap_or("failed") } else { said.as_ref() };
+    let too_large = "the body is larger than this route takes: 5 MiB for a watermark, 64 KiB for JSON; send less";
+    let detail = if status == StatusCode::PAYLOAD_TOO_LARGE {
+        too_large
+    } else if said.is_empty() {
+        status.canonical_reason().unwrap_or("failed")
+    } else {
+        said.as_ref()
+    };
     let problem = serde_json::to_vec(&Problem::new(status, code, detail)).unwrap_or_default();
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CONTENT_TYPE, CONTENT_TYPE);

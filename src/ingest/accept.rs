@@ -186,7 +186,8 @@ pub(super) async fn account(ledger: &Ledger, uploader: &Uploader, id: &str) -> R
     // PostgreSQL refuses a NUL in what it is asked, and no id holds one.
     let found = if id.contains('\0') { None } else { ledger.account(id).await? };
     found.filter(|account| uploader.role == Role::Operator || account.user == uploader.user).ok_or_else(|| {
-        let text = format!("there is no account {id:?}; GET /api/accounts lists yours");
+        let shown: String = id.chars().take(64).collect();
+        let text = format!("there is no account {shown:?}; GET /api/accounts lists yours");
         Refusal::content("unknown_account", text)
     })
 }

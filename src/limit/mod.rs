@@ -86,6 +86,22 @@ pub async fn take(tx: &Tx, asks: &[Ask]) -> Result<Verdict, LedgerError> {
     Ok(verdict)
 }
 
+/// A rate that was changed while rows remember the old one: what the rows say of themselves (`open_at`, by which the
+/// release passes creators over) follows the rate that holds now. Asked at the start of a relay.
+pub async fn refit(tx: &Tx, per_creator: Option<Rate>) -> Result<(), LedgerError> {
+    for (name, mut row) in tx.limits().await? {
+        let Some(rate) = per_creator.filter(|_| name.starts_with("publish/")) else { continue };
+        let cells = fitted(&row.cells, rate);
+        let open_at = cells.iter().copied().min().unwrap_or(0);
+        if open_at != row.open_at {
+            row.open_at = open_at;
+            row.cells = cells;
+            tx.put_limit(&name, &row).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Closes a key until then, because TikTok said so. A later closing time stays.
 pub async fn close(tx: &Tx, key: &Key, until: i64, reason: Reason) -> Result<(), LedgerError> {
     let mut row = tx.limit(&key.to_string()).await?;
@@ -195,6 +211,22 @@ mod tests {
         let ask = Ask { key: Key::Creator("c".into()), rate: None };
         assert!(matches!(judge(&row, &ask, 499), Verdict::Closed { until: 500, .. }));
         assert_eq!(judge(&row, &ask, 500), Verdict::Open);
+    }
+
+    #[tokio::test]
+    async fn a_rate_that_was_raised_opens_its_rows_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("ledger.db").display());
+        let ledger = crate::ledger::Ledger::open(&url).await.unwrap();
+        let key = Key::Creator("c".into());
+        let one = Rate { count: 1, ..THREE_A_MINUTE };
+        let tx = ledger.begin().await.unwrap();
+        take(&tx, &[Ask { key: key.clone(), rate: Some(one) }]).await.unwrap();
+        assert!(tx.limit(&key.to_string()).await.unwrap().open_at > tx.now());
+        refit(&tx, Some(THREE_A_MINUTE)).await.unwrap();
+        assert!(tx.limit(&key.to_string()).await.unwrap().open_at <= tx.now());
+        refit(&tx, Some(one)).await.unwrap();
+        assert!(tx.limit(&key.to_string()).await.unwrap().open_at > tx.now(), "the grant is not forgotten");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::config::StagesConfig;
+use crate::config::{Rate, StagesConfig};
 use crate::event::Stage;
 use crate::ledger::{Released, Room, Tx};
 use crate::stream::{StreamError, Streams};
@@ -28,6 +28,11 @@ impl Dispatch {
 
     pub(super) fn saw_slots(&self, stage: Stage, slots: usize) {
         self.slots[usize::from(stage != Stage::Edit)].store(slots, Ordering::Relaxed);
+    }
+
+    /// The rate that holds for each creator's posts.
+    pub(super) fn per_creator(&self) -> Option<Rate> {
+        self.stages.publish.limit_per_account
     }
 
     pub fn room(&self, stage: Stage) -> Room {

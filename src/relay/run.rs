@@ -7,6 +7,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::Dispatch;
 use crate::event::Stage;
 use crate::ledger::{Ledger, LedgerError};
+use crate::limit;
 use crate::stage::{Engine, doubt, millis};
 
 /// How long an entry must have been over before the stream may be trimmed behind it.
@@ -20,6 +21,7 @@ pub async fn run(engine: Engine) {
     let mut tick = tokio::time::interval(engine.times.tick);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seldom = Instant::now();
+    let mut refitted = false;
     let mut faults = 0u32;
     loop {
         tokio::select! {
@@ -28,6 +30,12 @@ pub async fn run(engine: Engine) {
         }
         engine.health.beat("relay");
         let done = async {
+            if !refitted {
+                let tx = engine.ledger.begin().await?;
+                limit::refit(&tx, engine.dispatch.per_creator()).await?;
+                tx.commit().await?;
+                refitted = true;
+            }
             if Instant::now() >= seldom {
                 look_around(&engine).await?;
                 seldom = Instant::now() + engine.times.heartbeat;

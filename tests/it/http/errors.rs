@@ -56,8 +56,7 @@ async fn a_page_elsewhere_gets_cors_only_where_it_is_allowed() {
 #[tokio::test]
 async fn the_description_names_only_routes_that_are_there() {
     let server = Server::start().await;
-    let described: Value =
-        server.client.get(server.url("/api/openapi.json")).send().await.expect("an answer").json().await.expect("json");
+    let described: Value = server.get(&server.viewer, "/api/openapi.json").await.json().await.expect("json");
     let paths = described["paths"].as_object().expect("paths");
     assert!(paths.len() > 15);
     for (path, methods) in paths {
