@@ -2,7 +2,7 @@
 //!
 //! A request passes, from outside in: a request id and its log line, the catch for panics, the fixed headers, the
 //! `Host` check, CORS, the shape of errors (all are `application/problem+json`), then its route. Routes ask for a
-//! [`Caller`](auth::Caller), which is where keys, cookies and `Origin` are checked; what a caller may see or do is decided there and
+//! [`Caller`], which is where keys, cookies and `Origin` are checked; what a caller may see or do is decided there and
 //! nowhere else. Everything is answered from the ledger; Redis is asked by the monitor alone, and only where commands
 //! are not metered.
 
@@ -44,7 +44,7 @@ const MAX_BODY: usize = 64 * 1024;
 /// How long a request may take that is no upload. A stream that has begun may go on.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The whole app. Routes of other modules are merged in before [`layered`] is called; see [`router_with`].
+/// The whole app. Routes of other modules are merged in before the layers are laid around them; see [`router_with`].
 pub fn router(state: AppState) -> Router {
     router_with(state, Router::new())
 }
