@@ -96,7 +96,7 @@ impl Process {
         }
     }
 
-    /// Once an hour: bytes that no video names.
+    /// At the start and every few minutes: bytes that no video names.
     pub(super) fn sweep(&mut self) {
         let (ledger, media, stop) = (self.ledger.clone(), self.media.clone(), self.stop.reading.clone());
         let sweeping = async move {
@@ -104,10 +104,10 @@ impl Process {
                 match ingest::sweep(&ledger, &media).await {
                     Ok(0) => {}
                     Ok(folders) => tracing::info!(folders, "deleted the bytes of uploads that never became videos"),
-                    Err(error) => tracing::warn!(%error, "the object store could not be swept; tried again in an hour"),
+                    Err(error) => tracing::warn!(%error, "the object store could not be swept; tried again later"),
                 }
                 tokio::select! {
-                    () = tokio::time::sleep(Duration::from_secs(3600)) => {}
+                    () = tokio::time::sleep(Duration::from_secs(600)) => {}
                     () = stop.cancelled() => return,
                 }
             }

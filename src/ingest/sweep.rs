@@ -4,8 +4,9 @@ use crate::event::VideoId;
 use crate::ledger::{Ledger, LedgerError, SystemClock};
 use crate::media::{Media, MediaError, video_folder};
 
-/// No upload takes so long.
-const AGE: i64 = 24 * 3600 * 1000;
+/// An upload to which nothing was written for so long has ended: its connection would have been closed before, and what
+/// comes after its last byte takes seconds.
+const AGE: i64 = 15 * 60 * 1000;
 
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
@@ -15,7 +16,7 @@ pub enum SweepError {
     Media(#[from] MediaError),
 }
 
-/// Deletes the folders of videos that are a day old and stand in no row. How many there were.
+/// Deletes the folders of videos that stand in no row and to which nothing is written any more. How many there were.
 pub async fn sweep(ledger: &Ledger, media: &Media) -> Result<usize, SweepError> {
     sweep_older(ledger, media, AGE).await
 }
@@ -25,8 +26,12 @@ async fn sweep_older(ledger: &Ledger, media: &Media, age: i64) -> Result<usize, 
     let mut deleted = 0;
     for id in media.folders("videos").await? {
         let Ok(id) = id.parse::<VideoId>() else { continue };
-        if id.made_at() <= before && ledger.video(id).await?.is_none() {
-            media.delete_folder(&video_folder(id)).await?;
+        if id.made_at() > before || ledger.video(id).await?.is_some() {
+            continue;
+        }
+        let folder = video_folder(id);
+        if media.last_written(&folder).await?.is_none_or(|written| written <= before) {
+            media.delete_folder(&folder).await?;
             deleted += 1;
         }
     }
@@ -48,7 +53,7 @@ mod tests {
         std::fs::write(left.join("source#1"), "half").unwrap();
         assert_eq!(sweep(&ledger, &media).await.unwrap(), 0);
         assert!(left.exists(), "it may still be coming in");
-        assert_eq!(sweep_older(&ledger, &media, 0).await.unwrap(), 1);
+        assert_eq!(sweep_older(&ledger, &media, -1_000).await.unwrap(), 1);
         assert!(!left.exists());
     }
 }

@@ -89,6 +89,22 @@ impl Media {
         Ok(listed.common_prefixes.iter().filter_map(name).collect())
     }
 
+    /// When anything in a folder of keys was last written, in milliseconds since 1970; also what is only staged yet, where
+    /// the store is a folder. None: nothing is there.
+    pub async fn last_written(&self, folder: &str) -> Result<Option<i64>> {
+        let Some(path) = self.file(folder) else {
+            let listed: Vec<_> = self.store.list(Some(&self.path(folder)?)).try_collect().await?;
+            return Ok(listed.iter().map(|object| object.last_modified.timestamp_millis()).max());
+        };
+        let mut entries = tokio::fs::read_dir(path).await?;
+        let mut latest = None;
+        while let Some(entry) = entries.next_entry().await? {
+            let written = chrono::DateTime::<chrono::Utc>::from(entry.metadata().await?.modified()?);
+            latest = latest.max(Some(written.timestamp_millis()));
+        }
+        Ok(latest)
+    }
+
     /// Deletes everything under a folder of keys.
     pub async fn delete_folder(&self, folder: &str) -> Result<()> {
         if let Some(path) = self.file(folder) {

@@ -6,14 +6,17 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Edit, Rendition};
+use crate::event::Stage;
 use crate::ffmpeg::{self, Brand, Captions, Fault};
-use crate::ledger::{Account, Edited, LedgerError, Video};
+use crate::ledger::{Account, Edited, HistoryLine, LedgerError, Video};
 use crate::media::{self, MediaError};
-use crate::outcome::{Outcome, Reason};
+use crate::outcome::{Outcome, Reason, backoff};
 use crate::stage::{Lease, Run, millis};
 
-/// How long a video waits for a machine, a store or a database that has trouble.
-const OUTAGE: Duration = Duration::from_secs(30);
+/// How long a video waits for a machine, a store or a database that has trouble: the first pause, which doubles, and the
+/// longest.
+const OUTAGE: Duration = Duration::from_secs(15);
+const LONGEST_OUTAGE: Duration = Duration::from_secs(600);
 
 /// Why a run made nothing.
 enum Failed {
@@ -30,9 +33,19 @@ pub(super) async fn run(edit: &Edit, lease: &Lease) -> Run<Rendition> {
         Err(Failed::Outcome(outcome)) => Run::Ended(outcome, None),
         Err(Failed::Outage(reason)) => {
             let now = edit.ledger.now().await.unwrap_or(lease.row.task.lease_until);
-            Run::Ended(Outcome::Parked { until: now + millis(OUTAGE), reason }, None)
+            let before = edit.ledger.history(lease.video()).await.map_or(0, |lines| outages(&lines));
+            let pause = backoff(OUTAGE, LONGEST_OUTAGE, before + 1, rand::random());
+            Run::Ended(Outcome::Parked { until: now + millis(pause), reason }, None)
         }
     }
+}
+
+/// How often in a row this video was parked while it was edited.
+fn outages(lines: &[HistoryLine]) -> u32 {
+    let edits = lines.iter().rev().take_while(|line| {
+        line.stage == Some(Stage::Edit) && matches!(line.event.as_str(), "started" | "taken over" | "parked")
+    });
+    u32::try_from(edits.filter(|line| line.event == "parked").count()).unwrap_or(u32::MAX)
 }
 
 async fn render(edit: &Edit, lease: &Lease) -> Result<Rendition, Failed> {
@@ -134,5 +147,24 @@ impl From<MediaError> for Failed {
 impl From<LedgerError> for Failed {
     fn from(error: LedgerError) -> Self {
         Self::Outage(Reason::new("ledger_away", error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outages_are_counted_from_the_last_thing_that_was_none() {
+        let line = |event: &str| HistoryLine {
+            at: 0,
+            stage: Some(Stage::Edit),
+            event: event.to_owned(),
+            detail: serde_json::Value::Null,
+        };
+        let lines = |events: &[&str]| events.iter().map(|event| line(event)).collect::<Vec<_>>();
+        assert_eq!(outages(&lines(&["started"])), 0);
+        assert_eq!(outages(&lines(&["started", "parked", "started", "parked", "started"])), 2);
+        assert_eq!(outages(&lines(&["parked", "started", "retry", "started", "parked", "started"])), 1);
     }
 }
