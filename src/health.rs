@@ -44,3 +44,23 @@ impl Health {
         self.loops.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loop_that_falls_silent_is_named_until_it_beats_again_or_ends() {
+        let health = Health::default();
+        health.watch("relay", Duration::ZERO);
+        health.watch("edit", Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(health.silent(), ["relay"]);
+        health.watch("relay", Duration::from_secs(60));
+        health.beat("relay");
+        assert!(health.silent().is_empty());
+        health.watch("publish", Duration::ZERO);
+        health.forget("publish");
+        assert!(health.silent().is_empty());
+    }
+}
