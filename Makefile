@@ -15,13 +15,13 @@ up: setup ## Run everything until Ctrl-C
 	@scripts/up.sh
 
 test: setup ## Run all tests
+	@# The benches run once and small, so that they can't rot.
+	$(CARGO) test --locked --quiet --bench streams
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
-		$(CARGO) nextest run --locked && $(CARGO) test --locked --doc --quiet; \
+		$(CARGO) test --locked --doc --quiet && $(CARGO) nextest run --locked; \
 	else \
 		$(CARGO) test --locked; \
 	fi
-	@# Once and small, so that they can't rot.
-	$(CARGO) test --locked --quiet --bench streams
 
 bench: setup ## Run the benches
 	$(CARGO) bench --locked
