@@ -10,16 +10,9 @@ use crate::media::{self, Media};
 
 /// In place where the store is a folder, else from a copy. What the ledger keeps of it.
 pub(super) async fn probe(media: &Media, tools: &Tools, key: &str) -> Result<Value, Refusal> {
-    let probed = match media.file(key) {
-        Some(file) => tools.probe(&file).await,
-        None => {
-            let folder = tempfile::tempdir_in(&tools.setup().spool).map_err(media::MediaError::from)?;
-            let copy = folder.path().join("source");
-            media.fetch(key, &copy).await?;
-            tools.probe(&copy).await
-        }
-    };
-    Ok(told(&probed?))
+    let folder = tempfile::tempdir_in(&tools.setup().spool).map_err(media::MediaError::from)?;
+    let file = media.as_file(key, &folder.path().join("source")).await?;
+    Ok(told(&tools.probe(&file).await?))
 }
 
 /// Whether the bytes are a PNG, JPEG or WebP that may be a watermark: its width and height.

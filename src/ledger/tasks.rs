@@ -140,13 +140,6 @@ impl Session {
         Ok(self.one(sql, [stage.as_str().into(), before.into()]).await?.is_some())
     }
 
-    /// The next time at which a waiting task of this stage becomes due.
-    pub async fn next_due(&self, stage: Stage, now: i64) -> Result<Option<i64>> {
-        let sql = "select min(due_at) as due from tasks where stage = $1 and state = 'waiting' and due_at > $2";
-        let row = self.one(sql, [stage.as_str().into(), now.into()]).await?;
-        Ok(row.map(|row| row.try_get::<Option<i64>>("", "due")).transpose()?.flatten())
-    }
-
     pub async fn stage_counts(&self, stage: Stage, now: i64) -> Result<StageCounts> {
         let sql =
             "select state, count(*) as number, cast(sum(case when due_at > $2 then 1 else 0 end) as bigint) as later

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
@@ -42,22 +42,20 @@ impl Media {
         Ok(whole.into())
     }
 
-    /// Brings an object to a file: a link where the store is a folder, a copy where it isn't.
-    pub async fn fetch(&self, key: &str, to: &Path) -> Result<()> {
+    /// Where an object is as a file: in place where the store is a folder, copied to `copy` where it isn't.
+    pub async fn as_file(&self, key: &str, copy: &Path) -> Result<PathBuf> {
         if let Some(path) = self.file(key) {
             tokio::fs::metadata(&path).await.map_err(|error| missing(error, key))?;
-            if tokio::fs::hard_link(&path, to).await.is_err() {
-                tokio::fs::symlink(&path, to).await?;
-            }
-            return Ok(());
+            return Ok(path);
         }
         let size = self.size(key).await?;
         let mut stream = self.read(key, 0..size).await?;
-        let mut file = tokio::fs::File::create(to).await?;
+        let mut file = tokio::fs::File::create(copy).await?;
         while let Some(piece) = stream.try_next().await? {
             file.write_all(&piece).await?;
         }
-        Ok(file.flush().await?)
+        file.flush().await?;
+        Ok(copy.to_owned())
     }
 }
 

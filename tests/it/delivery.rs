@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use subiteya::event::Stage;
-use subiteya::ledger::Status;
+use subiteya::ledger::{Pause, Status};
 use subiteya::outcome::{Outcome, Reason};
 
 use crate::support::eventually;
@@ -312,5 +312,28 @@ async fn a_video_on_an_idle_system_costs_one_append_one_read_and_one_acknowledge
     assert_eq!((of("xadd"), of("xack")), (5, 5), "{calls:?}");
     // A blocked read is counted when it blocks and when it is served, by Redis 7.0.
     assert!((5..=10).contains(&of("xreadgroup")), "{calls:?}");
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_has_paused_waits_and_goes_on_when_it_is_resumed() {
+    let pipeline = Pipeline::start().await;
+    let script = Arc::new(Script::default());
+    let process = pipeline.process(&script).await;
+    for name in ["stage/edit", "account/conn_1"] {
+        let pause = Pause { name: name.to_owned(), until: None, reason: "a look first".to_owned() };
+        let tx = pipeline.ledger.begin().await.unwrap();
+        tx.put_pause(&pause).await.unwrap();
+        tx.commit().await.unwrap();
+        let before = script.runs();
+        let held = pipeline.upload().await;
+        // Longer than a relay and a reader need to find it.
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        assert_eq!(script.runs(), before, "{name} is paused");
+        let tx = pipeline.ledger.begin().await.unwrap();
+        assert!(tx.remove_pause(name).await.unwrap());
+        tx.commit().await.unwrap();
+        pipeline.all_end(&[held], SOON).await;
+    }
     process.stop().await;
 }

@@ -1,6 +1,5 @@
 //! One run: bytes in, FFmpeg, bytes out.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
@@ -56,11 +55,11 @@ async fn render(edit: &Edit, lease: &Lease) -> Result<Rendition, Failed> {
     let account = account.ok_or_else(|| gone("account_removed", "the account was removed; upload to another one"))?;
     let brand = brand(&video, &account)?;
     let folder = spool(edit)?;
-    let source = local(edit, &video.source_key, folder.path(), "source").await?;
+    let source = edit.media.as_file(&video.source_key, &folder.path().join("source")).await?;
     let watermark = match &brand.watermark {
         Some(watermark) => {
             let key = media::watermark_key(&watermark.image);
-            Some(local(edit, &key, folder.path(), "watermark").await?)
+            Some(edit.media.as_file(&key, &folder.path().join("watermark")).await?)
         }
         None => None,
     };
@@ -99,20 +98,6 @@ fn brand(video: &Video, account: &Account) -> Result<Brand, Failed> {
 fn spool(edit: &Edit) -> Result<tempfile::TempDir, Failed> {
     let made = tempfile::Builder::new().prefix("fetch-").tempdir_in(&edit.tools.setup().spool);
     made.map_err(|error| Failed::Outage(Reason::new("spool", format!("no folder to work in: {error}"))))
-}
-
-/// Where an object is as a file: in place, or fetched.
-async fn local(edit: &Edit, key: &str, folder: &Path, name: &str) -> Result<PathBuf, Failed> {
-    if let Some(file) = edit.media.file(key) {
-        return match tokio::fs::try_exists(&file).await {
-            Ok(true) => Ok(file),
-            Ok(false) => Err(MediaError::Missing(key.to_owned()).into()),
-            Err(error) => Err(MediaError::from(error).into()),
-        };
-    }
-    let file = folder.join(name);
-    edit.media.fetch(key, &file).await?;
-    Ok(file)
 }
 
 async fn captions(edit: &Edit, video: &Video) -> Result<Option<Captions>, Failed> {
