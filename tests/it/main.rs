@@ -4,6 +4,7 @@
 
 mod cli;
 mod config;
+mod connect;
 mod delivery;
 mod delivery_model;
 mod embedded;
@@ -20,3 +21,4 @@ mod sandbox;
 mod support;
 mod tiktok;
 mod tokens;
+mod webhook;
