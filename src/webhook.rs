@@ -130,7 +130,9 @@ impl Webhooks {
     async fn post(&self, webhook: &Webhook) -> Result<Made, LedgerError> {
         let Some(publish_id) = &webhook.publish_id else { return Ok(Made::Settled("names no post")) };
         let tx = self.ledger.begin().await?;
-        let Some(row) = tx.confirming(publish_id).await? else { return Ok(Made::Later("its post is not on record yet")) };
+        let Some(row) = tx.confirming(publish_id).await? else {
+            return Ok(Made::Later("its post is not on record yet"));
+        };
         if webhook.open_id.as_ref().is_some_and(|open_id| *open_id != row.creator) {
             return Ok(Made::Settled("names another creator than the post's"));
         }

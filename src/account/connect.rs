@@ -95,7 +95,9 @@ pub enum ConnectError {
     Away,
     #[error("TikTok does not accept this server's app, which whoever runs it has to mend: {0}")]
     App(String),
-    #[error("you did not allow everything that posting needs (missing: {0}); connect again and leave all of it switched on")]
+    #[error(
+        "you did not allow everything that posting needs (missing: {0}); connect again and leave all of it switched on"
+    )]
     Scopes(String),
     #[error("you signed in at TikTok as another creator than this account's; connect again as that one")]
     OtherCreator,

@@ -29,8 +29,8 @@ struct Line {
 /// One JSON object on stdin: the tokens.
 pub(super) async fn add(config: &Config, add: AccountAdd, manner: Manner) -> Result<(), Failure> {
     let text = stdin()?;
-    let tokens: NewTokens =
-        serde_json::from_str(&text).map_err(|error| Failure::failed(format!("stdin: {}", unreadable(&error, TOKENS))))?;
+    let tokens: NewTokens = serde_json::from_str(&text)
+        .map_err(|error| Failure::failed(format!("stdin: {}", unreadable(&error, TOKENS))))?;
     let ledger = parts::ledger(config).await?;
     let vault = vault(config, &ledger).await?;
     let line = Line { id: add.id, open_id: add.open_id, display_name: add.display_name, user: add.user, tokens };
@@ -101,10 +101,9 @@ async fn only_user(ledger: &Ledger) -> Result<String, Failure> {
     let mut users = ledger.users().await.map_err(unavailable)?;
     match (users.pop(), users.is_empty()) {
         (Some(user), true) => Ok(user),
-        (Some(_), false) => Err(Failure::new(
-            Exit::Usage,
-            "there are several users; say whose account it is, with --user or \"user\"",
-        )),
+        (Some(_), false) => {
+            Err(Failure::new(Exit::Usage, "there are several users; say whose account it is, with --user or \"user\""))
+        }
         (None, _) => {
             let text = "there is no user yet; say whose account it is, with --user or \"user\", or make a key first with \
                         `subiteya keys create`";

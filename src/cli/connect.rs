@@ -115,7 +115,9 @@ async fn take(
 
 fn page(text: &str) -> Html<String> {
     let text = text.replace('&', "&amp;").replace('<', "&lt;");
-    Html(format!("<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>SubiteYa</title><p>{text}</p></html>"))
+    Html(format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>SubiteYa</title><p>{text}</p></html>"
+    ))
 }
 
 fn state_of(address: &str) -> Option<String> {
@@ -131,6 +133,7 @@ fn open(address: &str) -> bool {
         return false;
     }
     let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
-    let quiet = Command::new(opener).arg(address).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let quiet =
+        Command::new(opener).arg(address).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     quiet.is_ok()
 }

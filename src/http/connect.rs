@@ -6,7 +6,7 @@
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, LOCATION, ORIGIN, SET_COOKIE};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
@@ -46,9 +46,9 @@ pub(super) struct Login {
     expires_at: String,
 }
 
-/// Begins a login at TikTok. Sends a browser there; a program that accepts JSON alone gets the address.
+/// Begins a login at TikTok: sends a browser there, and a program finds the address in the body.
 #[utoipa::path(get, path = "/api/accounts/connect", tag = "accounts", params(Asked),
-    responses((status = 200, body = Login), (status = 303), (status = 503, body = Problem)))]
+    responses((status = 303, body = Login), (status = 503, body = Problem)))]
 pub(super) async fn connect(
     State(state): State<AppState>,
     caller: Result<Caller, Problem>,
@@ -66,13 +66,10 @@ pub(super) async fn connect(
         Ok(begun) => begun,
         Err(problem) => return refused(&headers, problem),
     };
-    let mut response = if accepts(&headers, "application/json") && !wants_page(&headers) {
-        Json(Login { url: begun.url.to_string(), expires_at: time(begun.expires_at) }).into_response()
-    } else {
-        let location = HeaderValue::from_str(begun.url.as_str()).unwrap_or(HeaderValue::from_static("/"));
-        (StatusCode::SEE_OTHER, [(LOCATION, location)]).into_response()
-    };
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let location = HeaderValue::from_str(begun.url.as_str()).unwrap_or(HeaderValue::from_static("/"));
+    let headers = [(LOCATION, location), (CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    let login = Login { url: begun.url.to_string(), expires_at: time(begun.expires_at) };
+    let mut response = (StatusCode::SEE_OTHER, headers, Json(login)).into_response();
     if let Some(cookie) = begun.browser.and_then(|token| login_cookie(&token, LIFE_MS / 1000)) {
         response.headers_mut().insert(SET_COOKIE, cookie);
     }
@@ -212,13 +209,9 @@ fn login_cookie(token: &str, seconds: i64) -> Option<HeaderValue> {
     HeaderValue::from_str(&text).ok()
 }
 
-fn accepts(headers: &HeaderMap, kind: &str) -> bool {
-    headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).any(|value| value.contains(kind))
-}
-
-/// Browsers that go somewhere say so; scripts of a page have an `Origin` or ask for something else.
+/// A browser that goes somewhere says so; scripts and programs don't.
 fn wants_page(headers: &HeaderMap) -> bool {
-    accepts(headers, "text/html") && !headers.contains_key(ORIGIN)
+    headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).any(|value| value.contains("text/html"))
 }
 
 fn refused(headers: &HeaderMap, problem: Problem) -> Response {
@@ -255,9 +248,7 @@ fn page(status: StatusCode, well: bool, title: &str, sentence: &str) -> Response
 impl From<ConnectError> for Problem {
     fn from(error: ConnectError) -> Self {
         let status = match &error {
-            ConnectError::Ledger(_) | ConnectError::Seal(_) | ConnectError::Broken => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            ConnectError::Ledger(_) | ConnectError::Seal(_) | ConnectError::Broken => StatusCode::INTERNAL_SERVER_ERROR,
             ConnectError::Foreign | ConnectError::Denied | ConnectError::Scopes(_) => StatusCode::FORBIDDEN,
             ConnectError::Used | ConnectError::Taken | ConnectError::OtherCreator => StatusCode::CONFLICT,
             ConnectError::Expired => StatusCode::GONE,

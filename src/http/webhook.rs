@@ -35,8 +35,8 @@ pub(super) async fn tiktok(
     verify(signature, &body, connect.client_secret(), now)
         .map_err(|bad| Problem::new(StatusCode::UNAUTHORIZED, "signature_invalid", bad.to_string()))?;
     let unreadable = "expected a JSON object with `event`";
-    let notice = Notice::read(&body)
-        .ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "webhook_unreadable", unreadable))?;
+    let notice =
+        Notice::read(&body).ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "webhook_unreadable", unreadable))?;
     keep(&state.ledger, &body, notice).await?;
     Ok(StatusCode::OK)
 }

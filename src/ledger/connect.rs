@@ -157,16 +157,23 @@ pub async fn migrate_down(url: &str, steps: Option<u32>) -> Result<(), ConnectEr
 /// Each migration's name, and whether it is applied.
 pub async fn migration_status(url: &str) -> Result<Vec<(String, bool)>, ConnectError> {
     let (_, writer) = connect(url).await?;
-    let failed = |error: DbErr| ConnectError::Migration(error.to_string());
-    foreign::refuse_foreign(&writer, url).await.map_err(failed)?;
-    Migrator::install(&writer).await.map_err(failed)?;
-    let migrations = Migrator::get_migration_with_status(&writer).await.map_err(failed)?;
+    foreign::refuse_foreign(&writer, url).await.map_err(migration)?;
+    Migrator::install(&writer).await.map_err(migration)?;
+    let migrations = Migrator::get_migration_with_status(&writer).await.map_err(migration)?;
     Ok(migrations
         .iter()
         .map(|migration| {
             (migration.name().to_owned(), migration.status() == sea_orm_migration::MigrationStatus::Applied)
         })
         .collect())
+}
+
+fn migration(error: DbErr) -> ConnectError {
+    ConnectError::Migration(match error {
+        // Ours, and a sentence already.
+        DbErr::Custom(text) => text,
+        other => other.to_string(),
+    })
 }
 
 /// Two migrators at once fail on either database, so one waits for the other.
@@ -185,13 +192,13 @@ async fn with_migration_lock<F: Future<Output = Result<(), DbErr>>>(
         });
         let _held =
             lock.await.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
-        return migrate().await.map_err(|error| failed(error.to_string()));
+        return migrate().await.map_err(migration);
     }
     let guard = writer.begin().await.map_err(|error| failed(error.to_string()))?;
     guard
         .execute_unprepared(&format!("select pg_advisory_xact_lock({MIGRATION_LOCK})"))
         .await
         .map_err(|error| failed(error.to_string()))?;
-    migrate().await.map_err(|error| failed(error.to_string()))?;
+    migrate().await.map_err(migration)?;
     guard.commit().await.map_err(|error| failed(error.to_string()))
 }

@@ -48,7 +48,8 @@ impl Session {
 impl Tx {
     pub async fn insert_connecting(&self, new: &NewConnecting<'_>) -> Result<()> {
         self.run("delete from connects where expires_at < $1", [(self.now - REMEMBERED).into()]).await?;
-        let sql = "insert into connects (state, key_id, browser, account_id, redirect_uri, verifier, created_at, expires_at)
+        let sql =
+            "insert into connects (state, key_id, browser, account_id, redirect_uri, verifier, created_at, expires_at)
                    values ($1, $2, $3, $4, $5, $6, $7, $8)";
         let values: [Value; 8] = [
             new.state.into(),

@@ -40,7 +40,13 @@ struct Held {
 }
 
 impl App {
-    pub(super) fn new(options: Options, base_url: String, state: State, journal: Journal, (clock, webhooks): (Clock, Webhooks)) -> Self {
+    pub(super) fn new(
+        options: Options,
+        base_url: String,
+        state: State,
+        journal: Journal,
+        (clock, webhooks): (Clock, Webhooks),
+    ) -> Self {
         let faults = Faults::new(options.faults.clone());
         Self {
             options,

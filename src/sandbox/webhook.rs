@@ -180,7 +180,8 @@ async fn deliver(app: &App, http: &reqwest::Client, event: Event) {
         }
         // Its receiver has no other clock than the world's.
         let signature = sign(app.options.client_secret.expose_secret(), wall_ms() / 1000, &body);
-        let request = http.post(target).header("TikTok-Signature", signature).header("Content-Type", "application/json");
+        let request =
+            http.post(target).header("TikTok-Signature", signature).header("Content-Type", "application/json");
         let answer = request.body(body.clone()).send().await;
         delivery.attempts += 1;
         delivery.status = answer.map_or(0, |answer| answer.status().as_u16());

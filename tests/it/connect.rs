@@ -125,7 +125,10 @@ async fn a_browser_goes_to_tiktok_and_comes_back_with_an_account() {
     let accounts = world.accounts(&world.server.alice).await;
     let ada = accounts.iter().find(|account| account["displayName"] == "Ada <Lovelace>").expect("the account");
     assert_eq!((&ada["state"], &ada["user"], &ada["postsLastDay"]), (&"ACTIVE".into(), &"alice".into(), &0.into()));
-    assert!(ada["avatarUrl"].as_str().is_some_and(|url| url.contains("/avatar")) && !ada["nextPostAt"].is_null(), "{ada}");
+    assert!(
+        ada["avatarUrl"].as_str().is_some_and(|url| url.contains("/avatar")) && !ada["nextPostAt"].is_null(),
+        "{ada}"
+    );
 
     let again = world.back(&back, None, &[&login], true).await;
     assert_eq!(again.status(), 409, "a state is good once");
@@ -271,7 +274,9 @@ async fn a_login_ends_after_ten_minutes_of_the_ledgers_clock_and_any_process_may
 #[tokio::test]
 async fn tiktok_sends_people_back_to_us_and_nowhere_else() {
     let world = World::new().await;
-    for bad in ["https://evil.example/", "http://127.0.0.1/x", "http://127.0.0.1:9/?a=b", "http://user@127.0.0.1:9/", "x"] {
+    for bad in
+        ["https://evil.example/", "http://127.0.0.1/x", "http://127.0.0.1:9/?a=b", "http://user@127.0.0.1:9/", "x"]
+    {
         let encoded: String = url::form_urlencoded::byte_serialize(bad.as_bytes()).collect();
         let (status, body) = told(world.begin(&world.server.alice, &format!("?redirectUri={encoded}")).await).await;
         assert_eq!((status, &body["code"]), (400, &"redirect_uri".into()), "{bad}");

@@ -14,6 +14,7 @@ mod fixture;
 mod http;
 mod ingest;
 mod layers;
+mod migrate;
 mod pipeline;
 mod pitfalls;
 mod publish_model;

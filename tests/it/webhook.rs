@@ -1,6 +1,5 @@
 //! TikTok's webhooks: who may send them, and what becomes of them.
 
-
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;

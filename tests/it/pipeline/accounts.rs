@@ -113,7 +113,9 @@ async fn an_import_is_whole_or_says_what_is_wrong_with_each_line() {
         command.stdin(std::fs::File::open(file).expect("a file")).output().expect("it runs")
     };
     let line = |id: &str| {
-        format!(r#"{{"id":"{id}","open_id":"o-{id}","display_name":"{id}","access_token":"act.hush","refresh_token":"rft.hush"}}"#)
+        format!(
+            r#"{{"id":"{id}","open_id":"o-{id}","display_name":"{id}","access_token":"act.hush","refresh_token":"rft.hush"}}"#
+        )
     };
     let wrong = [
         line("good"),
