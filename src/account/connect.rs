@@ -179,10 +179,13 @@ impl Connect {
     }
 
     async fn exchange(&self, answer: &Answer, bearer: &Bearer) -> Result<Account, ConnectError> {
-        let state = access::hash(answer.state.as_deref().ok_or(ConnectError::Unknown)?);
+        let denied = answer.error.as_deref() == Some("access_denied");
+        let Some(state) = answer.state.as_deref().map(access::hash) else {
+            return Err(if denied { ConnectError::Denied } else { ConnectError::Unknown });
+        };
         let begun = self.use_up(&state, bearer).await?;
         match answer.error.as_deref() {
-            Some("access_denied") => return Err(ConnectError::Denied),
+            Some(_) if denied => return Err(ConnectError::Denied),
             Some(error) => {
                 let said = answer.error_description.as_deref().unwrap_or(error);
                 return Err(ConnectError::Refused(said.chars().take(200).collect()));

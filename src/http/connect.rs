@@ -106,7 +106,7 @@ pub(super) struct Returned {
 
 /// Takes TikTok's answer: a page for a browser, the account for a program.
 #[utoipa::path(get, path = "/api/accounts/callback", tag = "accounts", params(Returned),
-    responses((status = 200, body = AccountAnswer), (status = 400, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 200, body = AccountAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn callback(
     State(state): State<AppState>,
     caller: Result<Caller, Problem>,
@@ -141,17 +141,19 @@ async fn finish(
     headers: &HeaderMap,
     returned: Returned,
 ) -> Result<Done, Problem> {
-    let connect = connecting(state)?;
+    let login = cookie(headers, COOKIE).filter(|token| !token.is_empty());
     let caller = match caller {
         Ok(caller) => Some(caller),
         // A key that is wrong is no reason to ask the cookie.
         Err(problem) if headers.contains_key(AUTHORIZATION) || !problem.is_unauthorized() => return Err(problem),
+        Err(_) if login.is_none() => {
+            let detail = ConnectError::Foreign.to_string();
+            return Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail));
+        }
         Err(_) => None,
     };
-    let bearer = Bearer {
-        user: caller.map(|caller| caller.key.user),
-        browser: cookie(headers, COOKIE).filter(|token| !token.is_empty()).map(str::to_owned),
-    };
+    let connect = connecting(state)?;
+    let bearer = Bearer { user: caller.map(|caller| caller.key.user), browser: login.map(str::to_owned) };
     let Returned { code, state: begun, scopes, error, error_description } = returned;
     let answer = Answer { state: begun, code, scopes, error, error_description };
     let account = connect.finish(answer, bearer).await?;

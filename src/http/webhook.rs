@@ -8,7 +8,7 @@ use axum::routing::post;
 
 use super::{AppState, Problem};
 use crate::ledger::SystemClock;
-use crate::tiktok::webhook::{Notice, verify};
+use crate::tiktok::webhook::{BadSignature, Notice, verify};
 use crate::webhook::keep;
 
 const SIGNATURE: &str = "tiktok-signature";
@@ -26,14 +26,15 @@ pub(super) async fn tiktok(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<StatusCode, Problem> {
+    let refused = |bad: BadSignature| Problem::new(StatusCode::UNAUTHORIZED, "signature_invalid", bad.to_string());
+    let signature = headers.get(SIGNATURE).and_then(|value| value.to_str().ok());
+    let signature = signature.ok_or_else(|| refused(BadSignature::Malformed))?;
     let Some(connect) = &state.connect else {
         let detail = "this server has no app at TikTok; set TIKTOK_CLIENT_KEY and TIKTOK_CLIENT_SECRET";
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "tiktok_not_configured", detail));
     };
-    let signature = headers.get(SIGNATURE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let now = SystemClock::now() / 1000;
-    verify(signature, &body, connect.client_secret(), now)
-        .map_err(|bad| Problem::new(StatusCode::UNAUTHORIZED, "signature_invalid", bad.to_string()))?;
+    verify(signature, &body, connect.client_secret(), now).map_err(refused)?;
     let unreadable = "expected a JSON object with `event`";
     let notice =
         Notice::read(&body).ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "webhook_unreadable", unreadable))?;

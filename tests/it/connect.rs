@@ -185,7 +185,6 @@ async fn nobody_takes_over_a_login_or_an_account_of_another() {
     };
     for (key, cookies) in [
         (Some(server.bob.as_str()), vec![]),
-        (None, vec![]),
         (None, vec!["subiteya_connect=guessed"]),
         // A browser in which somebody else has signed in meanwhile.
         (None, vec![login.as_str(), bobs.as_str()]),
@@ -193,6 +192,7 @@ async fn nobody_takes_over_a_login_or_an_account_of_another() {
         let (status, body) = told(world.back(&back, key, &cookies, false).await).await;
         assert_eq!((status, &body["code"]), (403, &"login_of_another".into()), "{key:?} {cookies:?}");
     }
+    assert_eq!(world.back(&back, None, &[], false).await.status(), 401);
     assert_eq!(world.back(&back, Some("sk_wrong"), &[&login], false).await.status(), 401);
     assert_eq!(world.back(&back, None, &[&login], false).await.status(), 200, "and it was not used up by them");
 
@@ -235,7 +235,7 @@ async fn what_goes_wrong_at_tiktok_ends_in_a_sentence() {
     let away = end(&back(&yes).await).await;
     assert_eq!((away.0, away.1.as_str()), (502, "tiktok_unavailable"));
 
-    let page = world.back(&forged, None, &[], true).await;
+    let page = world.back(&forged, None, &["subiteya_connect=x"], true).await;
     assert_eq!(page.status(), 400);
     let page = page.text().await.expect("text");
     assert!(page.contains("TikTok's answer belongs to no login") || page.contains("TikTok&#39;s answer"), "{page}");
