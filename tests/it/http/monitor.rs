@@ -7,7 +7,7 @@ use axum::http::Request;
 use serde_json::{Value, json};
 use subiteya::event::{LeaseToken, Stage, VideoId};
 use subiteya::http::{AppState, Parts, router};
-use subiteya::ledger::{Pause, TaskRow};
+use subiteya::ledger::{Pause, Room, TaskRow};
 use subiteya::limit::{self, Key};
 use subiteya::outcome::Reason;
 use subiteya::stream::Purpose;
@@ -160,21 +160,32 @@ async fn demand_is_what_workers_could_be_busy_with_under_the_limits() {
         videos.push(server.video().await);
     }
     assert_eq!(demand(&server, Stage::Edit).await, 2, "four are due, and the limit lets two start");
-    stall(&server, &videos[0]).await;
+    let ledger = &server.state.ledger;
+    let tx = ledger.begin().await.expect("a transaction");
+    let room = Room { queued: 1, per_creator: None };
+    let released = tx.release(Stage::Edit, room).await.expect("released").remove(0).entry.video.to_string();
+    tx.commit().await.expect("committed");
+    assert_eq!(demand(&server, Stage::Edit).await, 2, "released or not");
+    stall(&server, &released).await;
     assert_eq!(demand(&server, Stage::Edit).await, 3, "one runs besides");
 
-    let ledger = &server.state.ledger;
     let tx = ledger.begin().await.expect("a transaction");
     for video in &videos {
         let id = video.parse().expect("an id");
         let edit = tx.task_of(id, Stage::Edit).await.expect("read").expect("a task");
         tx.insert_task(&TaskRow { task: Task::new(id, Stage::Publish, tx.now()), ..edit }).await.expect("written");
     }
-    let parked = tx.task_of(videos[3].parse().expect("an id"), Stage::Edit).await.expect("read").expect("a task");
-    let later = Task { due_at: tx.now() + 3_600_000, ..parked.task.clone() };
-    tx.put_task(&parked.task, &later).await.expect("written");
     tx.commit().await.expect("committed");
     assert_eq!(demand(&server, Stage::Publish).await, 1, "four posts of one account, and it may post once");
+
+    let tx = ledger.begin().await.expect("a transaction");
+    for video in videos.iter().filter(|video| **video != released).take(2) {
+        let row = tx.task_of(video.parse().expect("an id"), Stage::Edit).await.expect("read").expect("a task");
+        let later = Task { due_at: tx.now() + 3_600_000, ..row.task.clone() };
+        tx.put_task(&row.task, &later).await.expect("written");
+    }
+    tx.commit().await.expect("committed");
+    assert_eq!(demand(&server, Stage::Edit).await, 2, "two are parked: one runs, and one may start");
 
     let tx = ledger.begin().await.expect("a transaction");
     let spam = || Reason::new("spam_risk", "TikTok says so");
