@@ -57,6 +57,30 @@ fn every_command_is_one_of_the_program() {
 }
 
 #[test]
+fn every_command_that_the_pages_name_is_one_of_the_program() {
+    let mut commands = BTreeSet::new();
+    for page in files("docs", "md") {
+        let page = text(&page);
+        for (nth, part) in page.split("```").enumerate() {
+            if nth % 2 == 0 {
+                let code = part.split('`').skip(1).step_by(2);
+                commands.extend(code.filter_map(|code| code.strip_prefix("subiteya ")).map(str::to_owned));
+            } else {
+                let lines = part.lines().filter_map(|line| line.split_once("-- subiteya "));
+                commands.extend(lines.map(|(_, command)| command.to_owned()));
+            }
+        }
+    }
+    assert!(commands.contains("doctor"));
+    for command in commands {
+        let args = command.split_whitespace();
+        let (port, url) = (("PORT", "wrong"), ("SUBITEYA_URL", "wrong"));
+        let output = Command::new(env!("CARGO_BIN_EXE_subiteya")).args(args).env_clear().envs([port, url]).output();
+        assert_eq!(output.expect("it runs").status.code(), Some(78), "{command}");
+    }
+}
+
+#[test]
 fn every_variable_is_one_that_the_program_reads() {
     let sources = files("src/config", "rs").into_iter().chain(files("src/cli", "rs"));
     let mut known = BTreeSet::new();
