@@ -102,6 +102,10 @@ impl Fleet {
         Ok(String::from_utf8(output.stdout)?)
     }
 
+    pub(crate) fn serve_id(&self) -> u32 {
+        self.serve.as_ref().map_or(0, Child::id)
+    }
+
     /// A worker that has begun to read.
     pub(crate) async fn worker(&self, stage: &str) -> Result<Child> {
         let child = self.spawn(&["work", stage])?;

@@ -28,7 +28,7 @@ struct Extent {
     publishers: &'static [usize],
 }
 
-const FULL: Extent = Extent { size: "1080x1920", seconds: 20, posts: 30, publishers: &[1, 2, 4] };
+const FULL: Extent = Extent { size: "1080x1920", seconds: 10, posts: 30, publishers: &[1, 2, 4] };
 const SMALL: Extent = Extent { size: "270x480", seconds: 1, posts: 2, publishers: &[2] };
 
 #[tokio::main]
