@@ -232,6 +232,7 @@ async fn stores(fleet: &Fleet, videos: usize) -> Result<()> {
         number(&database, "select page_count * page_size as number from pragma_page_count, pragma_page_size").await?;
     println!("| bytes of the ledger, with indexes (SQLite) | {:.0} |", each(bytes));
     let usage = fleet.get("/api/monitor/redis-usage").await?;
+    println!("| peak of `serve`, MB, whatever their number | {:.0} |", usage::peak(fleet.serve_id())? as f64 / MB);
     println!(
         "| Redis commands, in bursts of this size | {:.1} |",
         usage["total"].as_f64().context("a total")? / videos as f64

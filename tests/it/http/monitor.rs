@@ -16,6 +16,7 @@ use subiteya::task::{Claim, Leased, State, Task};
 use tower::ServiceExt;
 
 use crate::fixture::{Server, connect, stages};
+use crate::support::postgres::Postgres;
 use crate::support::redis::Redis;
 
 async fn json_of(server: &Server, path: &str) -> Value {
@@ -150,10 +151,20 @@ async fn demand(server: &Server, stage: Stage) -> i64 {
 
 #[tokio::test]
 async fn demand_is_what_workers_could_be_busy_with_under_the_limits() {
+    demand_on(None).await;
+}
+
+#[tokio::test]
+async fn demand_is_the_same_on_postgresql() {
+    let postgres = Postgres::start().await;
+    demand_on(Some(postgres.url())).await;
+}
+
+async fn demand_on(database: Option<String>) {
     let mut stages = stages();
     stages.edit.limit = Some("2/1h".parse().expect("a rate"));
     stages.publish.limit_per_account = Some("1/5m".parse().expect("a rate"));
-    let server = Server::under(stages, None, None).await;
+    let server = Server::on(database, stages, None, None).await;
     assert_eq!((demand(&server, Stage::Edit).await, demand(&server, Stage::Publish).await), (0, 0));
     let mut videos = Vec::new();
     for _ in 0..4 {
