@@ -8,6 +8,7 @@ mod config;
 mod connect;
 mod delivery;
 mod delivery_model;
+mod deploy;
 mod embedded;
 mod ffmpeg;
 mod fixture;
