@@ -18,6 +18,7 @@ mod pitfalls;
 mod publish_model;
 mod publish_protocol;
 mod sandbox;
+mod streams;
 mod support;
 mod tiktok;
 mod tokens;
