@@ -89,7 +89,8 @@ impl RedisUrl {
 
     /// Trusts the certificates in this PEM text, and no others.
     pub(super) fn trusting(mut self, pem: &[u8]) -> Result<Self, Problem> {
-        let wrong = |text: &str| Problem::new("REDIS_CA", format!("{text}; set it like REDIS_CA_FILE=/etc/ssl/redis-ca.pem"));
+        let wrong =
+            |text: &str| Problem::new("REDIS_CA", format!("{text}; set it like REDIS_CA_FILE=/etc/ssl/redis-ca.pem"));
         if !self.encrypted() {
             return Err(wrong("is set, but REDIS_URL is not encrypted; expected rediss:// or rediss-cluster://"));
         }

@@ -93,7 +93,9 @@ mod tests {
         let config = Config::from_url_clustered("redis-cluster://seed:1").expect("a URL");
         let route = Route::new(Nodes::of(&config).expect("a cluster"));
         route.moved(answer);
-        let plain = |server: Server| (server.host.to_string(), server.port, server.tls_server_name.map(|name| name.to_string()));
+        let plain = |server: Server| {
+            (server.host.to_string(), server.port, server.tls_server_name.map(|name| name.to_string()))
+        };
         route.in_turn().into_iter().map(plain).collect()
     }
 

@@ -95,9 +95,8 @@ impl Streams {
         if !reply::pending(link.send(Purpose::Repair, ask).await?).is_empty() {
             return Ok(false);
         }
-        let remove = |client: Client| async move {
-            client.xgroup_delconsumer::<Value, _, _, _>(stream, group, consumer).await
-        };
+        let remove =
+            |client: Client| async move { client.xgroup_delconsumer::<Value, _, _, _>(stream, group, consumer).await };
         link.send(Purpose::Repair, remove).await?;
         Ok(true)
     }

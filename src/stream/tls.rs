@@ -25,7 +25,11 @@ pub(super) fn trusting(authorities: &[CertificateDer<'static>]) -> Result<TlsCon
 /// Why the handshake failed, where waiting won't change it. fred hands rustls' error on in its debug form.
 pub(super) fn refusal(details: &str) -> Option<String> {
     let text = match details {
-        _ if details.contains("InvalidCertificate(UnknownIssuer") => {
+        // BadSignature: an authority of the same name with another key.
+        _ if ["UnknownIssuer", "BadSignature"]
+            .iter()
+            .any(|wrong| details.contains(&format!("InvalidCertificate({wrong}"))) =>
+        {
             "its certificate is signed by an authority that is not trusted; name the authority's certificate with \
              REDIS_CA_FILE"
         }
@@ -33,10 +37,11 @@ pub(super) fn refusal(details: &str) -> Option<String> {
             "its certificate is for another name; use the name that the certificate has"
         }
         _ if details.contains("InvalidCertificate(Expired") => "its certificate has expired",
-        _ if details.contains("InvalidCertificate(NotValidYet") => "its certificate is not valid yet; is the clock right?",
-        _ if details.contains("InvalidCertificate(") => return Some(format!("its certificate is not accepted: {details}")),
-        _ if details.contains("InvalidMessage(InvalidContentType") => {
-            "it does not speak TLS on this port; expected redis:// instead of rediss://, or the port for TLS"
+        _ if details.contains("InvalidCertificate(NotValidYet") => {
+            "its certificate is not valid yet; is the clock right?"
+        }
+        _ if details.contains("InvalidCertificate(") => {
+            return Some(format!("its certificate is not accepted: {details}"));
         }
         _ => return None,
     };

@@ -421,7 +421,11 @@ async fn each_command_is_metered(case: &Case<'_>) {
     assert_metered(service, &streams, "append").await;
 
     let reader = Reader::open(&streams, Stage::Edit, "one").await.unwrap();
-    assert_eq!(streams.meter().peek()[&Purpose::Connect], 3, "a reader is one connection, straight to where its stream is");
+    assert_eq!(
+        streams.meter().peek()[&Purpose::Connect],
+        3,
+        "a reader is one connection, straight to where its stream is"
+    );
     let read = reader.read_now(3).await.unwrap();
     reader.own_pending("0", 10).await.unwrap();
     assert_metered(service, &streams, "read").await;

@@ -15,6 +15,7 @@ const SOON: Duration = Duration::from_secs(20);
 pub(super) async fn through_both_streams(service: Service) {
     service.everywhere(&["FLUSHALL"]).await;
     let pipeline = Pipeline::on(service).await;
+    pipeline.connect_account().await;
     let edit = Arc::new(Script { publish_next: true, ..Script::default() });
     let publish = Arc::new(Script::default());
     let process = pipeline.process_of_both(&edit, &publish).await;

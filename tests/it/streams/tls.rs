@@ -2,8 +2,6 @@
 
 use std::io::Write;
 
-use subiteya::stream::{Meter, Options, StreamError, Streams};
-
 use super::command;
 use crate::support::kinds::{Authority, Service};
 
@@ -29,14 +27,4 @@ async fn a_certificate_that_is_not_trusted_is_said_at_once_and_plainly() {
     let (code, said) = command(&[("REDIS_URL", &other), ("REDIS_CA_FILE", right)]);
     assert_eq!(code, Some(78), "{said}");
     assert!(said.lines().count() == 1 && said.contains("for another name"), "{said}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_port_without_tls_is_told_from_one_that_is_away() {
-    let port = crate::support::servers::free_port();
-    let _redis = crate::support::redis::Redis::start_with(&["--port", &port.to_string()]).await;
-    let url = format!("rediss://localhost:{port}");
-    let options = Options { authorities: vec![Authority::new().der()], ..Options::default() };
-    let refused = Streams::connect(&url, options, Meter::default()).await;
-    assert!(matches!(&refused, Err(StreamError::Rejected(text)) if text.contains("does not speak TLS")), "{:?}", refused.err());
 }

@@ -15,7 +15,10 @@ use crate::support::stage::connect;
 #[derive(Debug, Clone)]
 enum Step {
     Append(usize),
-    Read { reader: usize, most: u64 },
+    Read {
+        reader: usize,
+        most: u64,
+    },
     /// Of what is pending, the one at this place.
     Acknowledge(usize),
     /// The bound is told: the oldest that lives, or what was appended last.

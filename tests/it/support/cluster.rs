@@ -14,7 +14,6 @@ pub(crate) struct Cluster {
     nodes: Vec<(u16, Running)>,
 }
 
-
 impl Cluster {
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
@@ -114,7 +113,18 @@ async fn node(folder: &Path, port: u16) -> (u16, Running) {
     std::fs::create_dir_all(&home).expect("a folder");
     let server = Contained::new(&program, &home, Limits::default())
         .args(["--port", &port.to_string(), "--cluster-port", &bus, "--bind", "127.0.0.1", "--cluster-enabled", "yes"])
-        .args(["--cluster-require-full-coverage", "no", "--cluster-node-timeout", "2000", "--save", "", "--appendonly", "no", "--dir", "."])
+        .args([
+            "--cluster-require-full-coverage",
+            "no",
+            "--cluster-node-timeout",
+            "2000",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--dir",
+            ".",
+        ])
         .start()
         .expect("redis-server starts");
     super::eventually("the node answers", Duration::from_secs(10), || async {

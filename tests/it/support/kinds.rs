@@ -13,7 +13,10 @@ use super::servers::{fetched, free_port};
 
 pub(crate) enum Service {
     /// On a unix socket, or behind TLS with an authority of the test's own.
-    One { redis: Redis, tls: Option<Tls> },
+    One {
+        redis: Redis,
+        tls: Option<Tls>,
+    },
     Cluster(Cluster),
 }
 
