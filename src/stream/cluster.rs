@@ -103,7 +103,7 @@ mod tests {
     fn the_node_that_was_named_comes_first_under_the_name_of_the_cluster() {
         let seed = ("seed".to_owned(), 1, None);
         let by_address = |host: &str| (host.to_owned(), 7001, Some("seed".to_owned()));
-        assert_eq!(after("MOVED"), [seed.clone()]);
+        assert_eq!(after("MOVED"), std::slice::from_ref(&seed));
         assert_eq!(after("MOVED 866 10.0.0.2:7001"), [by_address("10.0.0.2"), seed.clone()]);
         assert_eq!(after("MOVED 866 ::1:7001"), [by_address("::1"), seed.clone()]);
         assert_eq!(after("MOVED 866 a.example:7001"), [("a.example".to_owned(), 7001, None), seed.clone()]);

@@ -15,7 +15,7 @@ pub(crate) enum Service {
     /// On a unix socket, or behind TLS with an authority of the test's own.
     One {
         redis: Redis,
-        tls: Option<Tls>,
+        tls: Option<Box<Tls>>,
     },
     Cluster(Cluster),
 }
@@ -91,7 +91,7 @@ impl Service {
         let folder = tempfile::tempdir().expect("a folder");
         let options = authority.equip(folder.path(), port);
         let redis = Redis::start_with(&options.iter().map(String::as_str).collect::<Vec<_>>()).await;
-        Self::One { redis, tls: Some(Tls { port, authority }) }
+        Self::One { redis, tls: Some(Box::new(Tls { port, authority })) }
     }
 
     pub(crate) fn url(&self) -> String {
