@@ -14,7 +14,7 @@ use super::servers::{fetched, free_port};
 pub(crate) enum Service {
     /// On a unix socket, or behind TLS with an authority of the test's own.
     One {
-        redis: Redis,
+        redis: Box<Redis>,
         tls: Option<Box<Tls>>,
     },
     Cluster(Cluster),
@@ -71,15 +71,15 @@ impl Tls {
 
 impl Service {
     pub(crate) async fn redis_7_0() -> Self {
-        Self::One { redis: Redis::start().await, tls: None }
+        Self::One { redis: Box::new(Redis::start().await), tls: None }
     }
 
     pub(crate) async fn redis_8_2() -> Self {
-        Self::One { redis: Redis::of(fetched("redis-server-8.2"), &[]).await, tls: None }
+        Self::One { redis: Box::new(Redis::of(fetched("redis-server-8.2"), &[]).await), tls: None }
     }
 
     pub(crate) async fn valkey_9_1() -> Self {
-        Self::One { redis: Redis::of(fetched("valkey-server-9.1"), &[]).await, tls: None }
+        Self::One { redis: Box::new(Redis::of(fetched("valkey-server-9.1"), &[]).await), tls: None }
     }
 
     pub(crate) async fn cluster() -> Self {
@@ -91,7 +91,7 @@ impl Service {
         let folder = tempfile::tempdir().expect("a folder");
         let options = authority.equip(folder.path(), port);
         let redis = Redis::start_with(&options.iter().map(String::as_str).collect::<Vec<_>>()).await;
-        Self::One { redis, tls: Some(Box::new(Tls { port, authority })) }
+        Self::One { redis: Box::new(redis), tls: Some(Box::new(Tls { port, authority })) }
     }
 
     pub(crate) fn url(&self) -> String {
