@@ -42,7 +42,7 @@ pub use keys::{ApiKey, Role, SessionKind};
 pub use limits::LimitRow;
 pub use pauses::Pause;
 pub use publications::PublicationRow;
-pub use release::{Releasable, Room, interleave};
+pub use release::{Ready, Releasable, Room, interleave};
 pub use tasks::{Released, StageCounts, TaskRow};
 pub use usage::UsageRow;
 pub use videos::{Edited, ListFilter, Priority, Status, Video, VideoPatch};
