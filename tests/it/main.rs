@@ -21,6 +21,7 @@ mod pitfalls;
 mod publish_model;
 mod publish_protocol;
 mod sandbox;
+mod streams;
 mod support;
 mod tiktok;
 mod tokens;
