@@ -30,7 +30,9 @@ const UP: &[&str] = &[
     "alter table videos add column result_removed_at bigint",
     "create index videos_source_kept on videos (ended_at) where source_removed_at is null and status <> 'NEEDS_REVIEW'",
     "create index videos_result_kept on videos (ended_at) where result_removed_at is null and status <> 'NEEDS_REVIEW'",
-    "create index videos_kept on videos (ended_at) where status <> 'NEEDS_REVIEW'",
+    "create index videos_emptied on videos (ended_at) where source_removed_at is not null and result_removed_at is not null",
+    // It would be taken for the ones above, and leads past all videos that are still kept.
+    "drop index videos_ended",
     // Those that may still be edited with an image of their own.
     "create index videos_branded on videos (id) where brand is not null and edited_key is null",
     "create index idempotency_made on idempotency (created_at)",
@@ -45,7 +47,8 @@ const DOWN: &[&str] = &[
     "drop index sessions_over",
     "drop index idempotency_made",
     "drop index videos_branded",
-    "drop index videos_kept",
+    "create index videos_ended on videos (ended_at)",
+    "drop index videos_emptied",
     "drop index videos_result_kept",
     "drop index videos_source_kept",
     "alter table videos drop column result_removed_at",
