@@ -1,11 +1,8 @@
 //! The store is away while the pipeline runs.
 
-use std::time::Duration;
+use subiteya::sandbox::Kind;
 
-use rustix::process::Signal;
-
-use crate::support::eventually;
-use crate::support::fleet::{Fleet, LOOSE, SOON, clip, large_clip};
+use crate::support::fleet::{Fleet, LOOSE, clip, large_clip};
 use crate::support::s3::S3Server;
 
 async fn on_s3(s3: &S3Server) -> Fleet {
@@ -45,21 +42,19 @@ async fn uploads_are_refused_and_edits_wait_until_the_store_is_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_post_that_was_under_way_goes_on_where_it_was_when_the_store_is_back() {
-    let s3 = S3Server::start().await;
+    let mut s3 = S3Server::start().await;
     let fleet = on_s3(&s3).await;
-    // Time to freeze the store between two chunks.
-    fleet.faults(&["chunk:delay=4s"]);
-    let video =
-        fleet.try_upload("ada", "in pieces", &[("brand", crate::support::fleet::SLOW_BRAND)], large_clip()).await;
-    let video = video.expect("accepted");
-    fleet.until(&video, "PUBLISHING").await;
+    // Time to kill the store before the next chunk is read.
+    fleet.faults(&["chunk:delay=3s"]);
+    let video = fleet.try_upload("ada", "in pieces", &[], large_clip()).await.expect("accepted");
     fleet.faults_taken().await;
-    s3.signal(Signal::STOP);
-    tokio::time::sleep(Duration::from_secs(8)).await;
-    s3.signal(Signal::CONT);
+    s3.kill().await;
+    let waits = |video: &serde_json::Value| video["waitingFor"]["code"] == "store_away";
+    fleet.until_video(&video, "waiting for the store", waits).await;
+    s3.restart().await;
     fleet.posted(&video).await;
     for row in fleet.tasks(&video).await {
         assert_eq!(row.task.attempts, 0, "an outage is no attempt: {row:?}");
     }
-    eventually("one init", SOON, || async { fleet.calls(subiteya::sandbox::Kind::Init).await.len() == 1 }).await;
+    assert_eq!(fleet.calls(Kind::Init).await.len(), 1, "the upload that was begun went on");
 }

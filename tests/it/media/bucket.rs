@@ -80,6 +80,15 @@ async fn a_store_that_is_full_is_said_to_be() {
     assert!(matches!(said, Err(MediaError::Full)), "{said:?}");
 }
 
+#[tokio::test]
+async fn a_copy_for_which_there_is_no_room_is_not_begun() {
+    let media = Media::s3(&stub::endless().await).expect("a store");
+    let folder = tempfile::tempdir().expect("a folder");
+    let copy = folder.path().join("copy");
+    let said = media.as_file("videos/x", &copy).await;
+    assert!(matches!(said, Err(MediaError::NoRoom(size)) if size == 1 << 60) && !copy.exists(), "{said:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_left_open_is_swept_and_a_live_lease_is_left_alone() {
     let mut server = S3Server::start().await;

@@ -218,7 +218,7 @@ async fn an_object_can_be_had_as_a_file(media: &Media) {
 }
 
 async fn keys_lead_nowhere_else(media: &Media) {
-    for key in ["../x", "videos/../../x", "videos//x", "/x"] {
+    for key in ["../x", "videos/../../x", "videos//x"] {
         let refused = media.put(key, "x".into()).await;
         assert!(matches!(refused, Err(MediaError::Refused(_))), "{key}: {refused:?}");
     }

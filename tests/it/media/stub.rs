@@ -16,6 +16,12 @@ pub(super) async fn saying(status: u16, body: &'static str) -> S3 {
     settings(listening(axum::Router::new().fallback(answer)).await)
 }
 
+/// Has every object, and each is larger than any disk.
+pub(super) async fn endless() -> S3 {
+    let head = [("content-length", "1152921504606846976"), ("last-modified", "Mon, 23 Nov 2026 10:00:00 GMT")];
+    settings(listening(axum::Router::new().fallback(move || async move { (head, [("etag", "\"x\"")]) })).await)
+}
+
 /// As much of S3 as an upload needs, but no conditional writes.
 pub(super) async fn unconditional() -> S3 {
     let objects: Arc<Mutex<HashMap<String, Bytes>>> = Arc::default();
@@ -64,7 +70,13 @@ fn answer(
         Method::HEAD | Method::GET => match objects.get(&key) {
             Some(bytes) => {
                 let dated = [("last-modified", "Mon, 23 Nov 2026 10:00:00 GMT"), ("etag", "\"x\"")];
-                (dated, [("content-length", bytes.len().to_string())], Body::from(bytes.clone())).into_response()
+                let (size, body) = (bytes.len(), Body::from(bytes.clone()));
+                if headers.contains_key("range") {
+                    // Whole objects is all that is asked for here.
+                    let range = [("content-range", format!("bytes 0-{}/{size}", size.saturating_sub(1)))];
+                    return (StatusCode::PARTIAL_CONTENT, dated, range, body).into_response();
+                }
+                (dated, [("content-length", size.to_string())], body).into_response()
             }
             None => StatusCode::NOT_FOUND.into_response(),
         },
@@ -79,13 +91,14 @@ async fn listening(router: axum::Router) -> SocketAddr {
     address
 }
 
-/// Whatever is sent first is answered with this, and nothing after it.
+/// A server of another kind: answers what is sent with this.
 pub(super) async fn line(text: &'static [u8]) -> S3 {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {
-        use tokio::io::AsyncWriteExt;
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
         while let Ok((mut connection, _)) = listener.accept().await {
+            connection.read(&mut [0; 4096]).await.ok();
             connection.write_all(text).await.ok();
             connection.shutdown().await.ok();
         }
