@@ -109,7 +109,6 @@ fn client(s3: &S3, headers: HeaderMap) -> Result<AmazonS3> {
         max_retries: 3,
         // What has been silent for so long is not tried again.
         retry_timeout: SILENCE / 2,
-        ..RetryConfig::default()
     };
     let options = ClientOptions::new()
         .with_connect_timeout(CONNECT)

@@ -69,9 +69,13 @@ impl Media {
             done = self.create_once(key, bytes).await;
         }
         match done {
-            Err(MediaError::Exists(_)) if self.read_all(key).await? == bytes => Ok(()),
+            Err(MediaError::Exists(_)) if self.holds(key, bytes).await? => Ok(()),
             done => done,
         }
+    }
+
+    async fn holds(&self, key: &str, bytes: &Bytes) -> Result<bool> {
+        Ok(self.size(key).await? == number(bytes.len()) && self.read_all(key).await? == bytes)
     }
 
     async fn create_once(&self, key: &str, bytes: &Bytes) -> Result<()> {

@@ -3,4 +3,5 @@
 mod away;
 mod bucket;
 mod conformance;
+mod in_place;
 mod stub;
