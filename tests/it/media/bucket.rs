@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal;
 use subiteya::event::{LeaseToken, Stage, TraceId, VideoId};
 use subiteya::ledger::{Ledger, SystemClock};
 use subiteya::media::{Media, MediaError, PART, S3, rendition_key, source_key};
@@ -129,6 +130,13 @@ async fn what_was_left_open_is_swept_and_a_live_lease_is_left_alone() {
     let open = media.open_uploads("videos").await.expect("listed");
     assert_eq!(open.iter().map(|upload| upload.key.as_str()).collect::<Vec<_>>(), [rendition_key(video, live)]);
     assert!(media.is_there(&source_key(video)).await.expect("asked"));
+
+    // Silent is away, too, and it is found back.
+    server.signal(Signal::STOP);
+    assert!(!media.answers().await && media.is_away());
+    server.signal(Signal::CONT);
+    crate::support::eventually("it is back", Duration::from_secs(20), || media.answers()).await;
+    assert!(!media.is_away());
 
     // Gone in the middle of an upload: an error, and soon.
     let mut upload = media.upload(&source_key(VideoId::new())).await.expect("begun");

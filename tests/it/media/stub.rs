@@ -98,8 +98,9 @@ pub(super) async fn line(text: &'static [u8]) -> S3 {
     tokio::spawn(async move {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         while let Ok((mut connection, _)) = listener.accept().await {
-            connection.read(&mut [0; 4096]).await.ok();
-            connection.write_all(text).await.ok();
+            if connection.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {
+                connection.write_all(text).await.ok();
+            }
             connection.shutdown().await.ok();
         }
     });
