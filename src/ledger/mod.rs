@@ -44,7 +44,7 @@ pub use keys::{ApiKey, Role, SessionKind};
 pub use limits::LimitRow;
 pub use pauses::Pause;
 pub use publications::PublicationRow;
-pub use release::{Releasable, Room, interleave};
+pub use release::{Ready, Releasable, Room, interleave};
 pub use retention::{Bytes, Holding};
 pub use tasks::{Released, StageCounts, TaskRow};
 pub use usage::UsageRow;

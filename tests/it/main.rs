@@ -7,6 +7,7 @@ mod cli;
 mod config;
 mod delivery;
 mod delivery_model;
+mod deploy;
 mod embedded;
 mod ffmpeg;
 mod fixture;
