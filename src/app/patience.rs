@@ -85,8 +85,8 @@ impl From<StreamError> for Refusal {
 impl From<MediaError> for Refusal {
     fn from(error: MediaError) -> Self {
         match error {
-            MediaError::Unavailable(_) | MediaError::Full => Self::Away(error.to_string()),
-            MediaError::Refused(_) | MediaError::Missing(_) => Self::Wrong(error.to_string()),
+            MediaError::Unavailable(_) | MediaError::Full | MediaError::NoRoom(_) => Self::Away(error.to_string()),
+            MediaError::Refused(_) | MediaError::Missing(_) | MediaError::Exists(_) => Self::Wrong(error.to_string()),
         }
     }
 }

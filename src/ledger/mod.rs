@@ -9,6 +9,7 @@
 //! `synchronous_commit=on`: a commit that was answered is durable, which the publish protocol needs (its rule 10).
 
 mod accounts;
+mod chores;
 mod clock;
 mod connect;
 mod connects;
@@ -20,6 +21,7 @@ mod limits;
 mod pauses;
 mod publications;
 mod release;
+mod retention;
 mod settings;
 mod tasks;
 mod usage;
@@ -47,6 +49,7 @@ pub use limits::LimitRow;
 pub use pauses::Pause;
 pub use publications::PublicationRow;
 pub use release::{Ready, Releasable, Room, interleave};
+pub use retention::{Bytes, Holding};
 pub use tasks::{Released, StageCounts, TaskRow};
 pub use usage::UsageRow;
 pub use videos::{Edited, ListFilter, Priority, Status, Video, VideoPatch};

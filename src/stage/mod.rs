@@ -13,6 +13,7 @@ pub mod lease;
 pub mod publish;
 pub mod run;
 pub mod settle;
+mod store;
 pub mod streamed;
 pub mod sweep;
 mod worker;
