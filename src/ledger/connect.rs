@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::sqlx;
+use sea_orm::sqlx::{self, Connection as _};
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, RuntimeErr, TransactionTrait,
@@ -14,9 +14,17 @@ use sea_orm_migration::MigratorTrait;
 use super::clock::Clock;
 use super::{Connection, Inner, Ledger, LedgerError, Session, Tx};
 use crate::migrations::Migrator;
+use crate::outage::Outage;
 
 /// How long a statement waits for another process' write on SQLite before it gives up.
-const BUSY: Duration = Duration::from_secs(20);
+const BUSY: Duration = Duration::from_secs(15);
+/// How long one waits for a connection of the pool, or for a new one. With a statement's own bound this stays below what an
+/// HTTP request may take, so that a request that finds no database is told so.
+const ACQUIRE: Duration = Duration::from_secs(12);
+/// A connection is looked at before its use if it lay idle for so long: it may be one to a server that has restarted.
+const IDLE: Duration = Duration::from_secs(1);
+/// How long a connection may take to come back from a statement that was given up.
+const RETURN: Duration = Duration::from_secs(2);
 /// Any number, but always the same: PostgreSQL's advisory lock that lets one process migrate at a time.
 const MIGRATION_LOCK: i64 = 0x5b17e7a;
 
@@ -45,11 +53,14 @@ impl Ledger {
 
     async fn assemble(reads: DatabaseConnection, writer: DatabaseConnection) -> super::Result<Self> {
         let backend = writer.get_database_backend();
+        let reading = Arc::new(Outage::of("reading from the database"));
+        let writing = Arc::new(Outage::of("writing to the database"));
         let mut ledger = Self {
             inner: Arc::new(Inner {
-                reads: Session { connection: Connection::Pool(reads.clone()), backend },
+                reads: Session { connection: Connection::Pool(reads.clone()), backend, outage: reading.clone() },
                 writer: writer.clone(),
                 clock: Clock::Database,
+                writing: writing.clone(),
             }),
         };
         if backend == DbBackend::Sqlite {
@@ -59,11 +70,12 @@ impl Ledger {
                 ..Default::default()
             };
             let transaction = writer.begin_with_options(options).await?;
-            let tx = Tx { session: Session { connection: Connection::Transaction(transaction), backend }, now: 0 };
+            let connection = Connection::Transaction(transaction);
+            let tx = Tx { session: Session { connection, backend, outage: writing.clone() }, now: 0 };
             let clock = Clock::since_boot(&tx).await?;
             tx.commit().await?;
-            ledger.inner =
-                Arc::new(Inner { reads: Session { connection: Connection::Pool(reads), backend }, writer, clock });
+            let reads = Session { connection: Connection::Pool(reads), backend, outage: reading };
+            ledger.inner = Arc::new(Inner { reads, writer, clock, writing });
         }
         Ok(ledger)
     }
@@ -82,7 +94,8 @@ async fn connect(url: &str) -> Result<(DatabaseConnection, DatabaseConnection), 
             .max_connections(connections)
             .min_connections(1)
             .connect_timeout(Duration::from_secs(5))
-            .acquire_timeout(BUSY + Duration::from_secs(5))
+            .acquire_timeout(ACQUIRE)
+            .test_before_acquire_if_idle_for(IDLE)
             .idle_timeout(Duration::from_secs(600))
             .sqlx_logging(false)
             .map_sqlx_sqlite_opts(|sqlite| {
@@ -91,6 +104,19 @@ async fn connect(url: &str) -> Result<(DatabaseConnection, DatabaseConnection), 
                     .journal_mode(SqliteJournalMode::Wal)
                     .synchronous(SqliteSynchronous::Full)
                     .busy_timeout(BUSY)
+            })
+            .map_sqlx_postgres_pool_opts(|pool| {
+                // A connection whose server is gone without a word would keep its place in the pool until TCP gives up.
+                pool.after_release(|connection, _| {
+                    Box::pin(async move {
+                        match tokio::time::timeout(RETURN, connection.ping()).await {
+                            Ok(Ok(())) => Ok(true),
+                            // Nothing to be said to it any more: closed hard.
+                            Ok(Err(error)) => Err(error),
+                            Err(_) => Err(sqlx::Error::PoolTimedOut),
+                        }
+                    })
+                })
             });
         Database::connect(options).await.map_err(classify)
     };

@@ -58,8 +58,13 @@ impl Media {
         Ok(Self { store: Arc::new(builder.build()?), folder: None })
     }
 
-    /// Whether the store answers: a listing of nothing.
+    /// Whether the store can be used: a folder takes a file, S3 answers a listing of nothing.
     pub async fn check(&self) -> Result<()> {
+        if let Some(folder) = &self.folder {
+            let folder = folder.clone();
+            let made = tokio::task::spawn_blocking(move || tempfile::tempfile_in(folder).map(drop));
+            return Ok(made.await.map_err(std::io::Error::other)??);
+        }
         let prefix = Path::from("watermarks");
         self.store.list(Some(&prefix)).try_next().await?;
         Ok(())

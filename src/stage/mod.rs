@@ -10,6 +10,7 @@ pub mod doubt;
 pub mod due;
 pub mod edit;
 pub mod lease;
+mod overdue;
 pub mod publish;
 pub mod run;
 pub mod settle;
@@ -140,6 +141,13 @@ pub struct Engine {
     pub health: Health,
     /// An acknowledgement failed, so that something is pending of which the ledger knows nothing: the sweep has to look.
     pub owing: Arc<AtomicBool>,
+}
+
+impl Engine {
+    /// How long a lease must be seen to be over before its work is taken over: time for a holder that lives to renew.
+    pub(crate) fn grace(&self) -> Duration {
+        (self.config.lease / 3).max(2 * self.times.tick)
+    }
 }
 
 pub(crate) fn millis(duration: Duration) -> i64 {

@@ -6,6 +6,7 @@ use fred::interfaces::StreamsInterface;
 use fred::types::Value;
 use fred::types::streams::{XCap, XID};
 
+use super::connection::note;
 use super::{Content, Delivery, Pending, Purpose, Result, StreamError, Streams, reply};
 use crate::event::{Entry, Stage};
 
@@ -27,7 +28,9 @@ impl Streams {
         };
         self.inner.meter.count(Purpose::Append, 1);
         let fields: Vec<(&str, String)> = entry.fields().to_vec();
-        let id: String = self.heard(self.inner.client.xadd(stream, false, cap, XID::Auto, fields).await)?;
+        let answer = self.heard(self.inner.client.xadd(stream, false, cap, XID::Auto, fields).await);
+        note(&self.inner.appending, &answer);
+        let id: String = answer?;
         self.appended(stage, &id);
         Ok(id)
     }

@@ -14,6 +14,7 @@ use fred::types::{Builder, ClientState};
 use super::commands::older;
 use super::{Meter, Purpose, Result, StreamError};
 use crate::event::Stage;
+use crate::outage::Outage;
 
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -21,7 +22,8 @@ pub struct Options {
     pub command_timeout: Duration,
     /// How long an attempt to connect may take.
     pub connect_timeout: Duration,
-    /// The longest pause between two attempts to connect.
+    /// The longest pause between two attempts to connect, without its jitter. An attempt and a pause together stay well
+    /// below the ten seconds in which everything moves again when Redis is back.
     pub longest_pause: Duration,
 }
 
@@ -29,8 +31,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             command_timeout: Duration::from_secs(3),
-            connect_timeout: Duration::from_secs(5),
-            longest_pause: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(3),
+            longest_pause: Duration::from_secs(3),
         }
     }
 }
@@ -53,7 +55,14 @@ pub(super) struct Inner {
     trim: Mutex<[Trim; 2]>,
     /// Commands in a row that got no answer on a connection that seems to stand.
     unheard: AtomicU32,
+    link: Arc<Outage>,
+    pub(super) appending: Outage,
 }
+
+/// The first pause between two attempts to connect, and what is added to each at random, so that a fleet doesn't come back
+/// all at once. Milliseconds.
+const FIRST_PAUSE: u32 = 100;
+const JITTER: u32 = 1_000;
 
 /// After so many the connection is replaced: a peer that is gone without a word is not noticed otherwise.
 const UNHEARD: u32 = 3;
@@ -74,6 +83,8 @@ impl Streams {
         config.fail_fast = true;
         let client = build(&config, &options)?;
         start(&client, &meter, &config).await?;
+        let link = Arc::new(Outage::of("the connection to Redis"));
+        watch(&client, &link);
         Ok(Self {
             inner: Arc::new(Inner {
                 client,
@@ -82,6 +93,8 @@ impl Streams {
                 meter,
                 trim: Mutex::default(),
                 unheard: AtomicU32::new(0),
+                link,
+                appending: Outage::of("appending to Redis"),
             }),
         })
     }
@@ -93,6 +106,17 @@ impl Streams {
     /// Whether the command connection stands. Costs no command.
     pub fn connected(&self) -> bool {
         self.inner.client.state() == ClientState::Connected
+    }
+
+    /// Why Redis can't be used right now, as far as is known. Costs no command.
+    pub fn trouble(&self) -> Option<String> {
+        let lost = || (!self.connected()).then(|| "Redis is not available: the connection is lost".to_owned());
+        self.inner.link.why().or_else(|| self.inner.appending.why()).or_else(lost)
+    }
+
+    /// Whether the last append failed: another one is a probe.
+    pub fn appends_fail(&self) -> bool {
+        self.inner.appending.why().is_some()
     }
 
     pub async fn close(&self) {
@@ -116,22 +140,26 @@ impl Streams {
 
     /// Takes note whether a command was answered.
     pub(super) fn heard<T>(&self, answer: Result<T, fred::error::Error>) -> Result<T> {
-        match &answer {
-            Err(error) if *error.kind() == ErrorKind::Timeout && self.connected() => {
-                if self.inner.unheard.fetch_add(1, Ordering::Relaxed) + 1 == UNHEARD {
-                    tokio::spawn(self.clone().reconnect());
-                }
+        let silent = matches!(&answer, Err(error) if *error.kind() == ErrorKind::Timeout && self.connected());
+        let answer = answer.map_err(StreamError::from);
+        // A replica answers well enough, and would for ever.
+        let useless = if matches!(answer, Err(StreamError::Replica(_))) { UNHEARD } else { u32::from(silent) };
+        if useless == 0 {
+            self.inner.unheard.store(0, Ordering::Relaxed);
+        } else {
+            let before = self.inner.unheard.fetch_add(useless, Ordering::Relaxed);
+            if before < UNHEARD && before + useless >= UNHEARD {
+                tokio::spawn(self.clone().reconnect());
             }
-            _ => self.inner.unheard.store(0, Ordering::Relaxed),
         }
-        Ok(answer?)
+        answer
     }
 
     async fn reconnect(self) {
-        tracing::warn!("Redis does not answer on the connection for commands: it is replaced");
+        self.inner.link.failed(&"Redis does not answer, or is a replica: the connection is replaced");
         let replaced = tokio::time::timeout(self.inner.options.connect_timeout, self.inner.client.force_reconnection());
-        if !matches!(replaced.await, Ok(Ok(()))) {
-            tracing::warn!("the connection for commands can't be replaced yet; Redis is still tried");
+        if matches!(replaced.await, Ok(Ok(()))) {
+            self.inner.link.worked();
         }
         self.inner.unheard.store(0, Ordering::Relaxed);
     }
@@ -164,7 +192,7 @@ fn slot(stage: Stage) -> usize {
 
 fn build(config: &Config, options: &Options) -> Result<Client> {
     let clustered = config.server.is_clustered();
-    let longest_pause = u32::try_from(options.longest_pause.as_millis()).unwrap_or(5_000);
+    let longest_pause = u32::try_from(options.longest_pause.as_millis()).unwrap_or(3_000);
     Ok(Builder::from_config(config.clone())
         .with_connection_config(|connection| {
             connection.connection_timeout = options.connect_timeout;
@@ -176,9 +204,37 @@ fn build(config: &Config, options: &Options) -> Result<Client> {
             connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
         })
         .with_performance_config(|performance| performance.default_command_timeout = options.command_timeout)
-        // With jitter by fred; 0 attempts means for ever.
-        .set_policy(ReconnectPolicy::new_exponential(0, 100, longest_pause, 2))
+        .set_policy(pauses(longest_pause))
         .build()?)
+}
+
+/// 0 attempts means for ever.
+fn pauses(longest: u32) -> ReconnectPolicy {
+    let mut policy = ReconnectPolicy::new_exponential(0, FIRST_PAUSE, longest, 2);
+    policy.set_jitter(JITTER.min(longest));
+    policy
+}
+
+/// Each attempt to connect that fails, and the one that succeeds.
+fn watch(client: &Client, outage: &Arc<Outage>) {
+    let (failing, working) = (outage.clone(), outage.clone());
+    client.on_error(move |(error, _)| {
+        failing.failed(&StreamError::from(error));
+        async { Ok(()) }
+    });
+    client.on_reconnect(move |_| {
+        working.worked();
+        async { Ok(()) }
+    });
+}
+
+/// Takes note of an answer that says whether Redis can be used.
+pub(super) fn note<T>(outage: &Outage, answer: &Result<T>) {
+    match answer {
+        Ok(_) => outage.worked(),
+        Err(error) if error.is_outage() => outage.failed(error),
+        Err(_) => {}
+    }
 }
 
 async fn start(client: &Client, meter: &Meter, config: &Config) -> Result<()> {
@@ -191,4 +247,29 @@ async fn start(client: &Client, meter: &Meter, config: &Config) -> Result<()> {
         async { Ok(()) }
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_to_connect_are_bounded_and_jittered_and_none_is_far_from_the_next() {
+        let longest = u32::try_from(Options::default().longest_pause.as_millis()).unwrap();
+        let schedule = |attempts: usize| {
+            let mut policy = pauses(longest);
+            (0..attempts).map(|_| policy.next_delay().expect("tried for ever")).collect::<Vec<_>>()
+        };
+        let pauses = schedule(2_000);
+        let longest = u64::from(longest + JITTER);
+        assert!(pauses.iter().all(|pause| (u64::from(FIRST_PAUSE)..longest).contains(pause)), "{pauses:?}");
+        assert!(Duration::from_millis(longest) + Options::default().connect_timeout < Duration::from_secs(9));
+        let mut hour = 3_600_000;
+        let in_an_hour = pauses.iter().take_while(|pause| {
+            hour -= i64::try_from(**pause).unwrap();
+            hour > 0
+        });
+        assert!(in_an_hour.count() <= 1_210);
+        assert_ne!(schedule(20), schedule(20), "no two processes come back in step");
+    }
 }

@@ -57,6 +57,9 @@ pub struct Pending {
 pub enum StreamError {
     #[error("Redis is not available: {0}")]
     Unavailable(String),
+    /// What we speak to has become a replica: the primary answers on a new connection.
+    #[error("Redis has become a replica: {0}")]
+    Replica(String),
     /// The group or the stream is gone: Redis was wiped.
     #[error("the stream's group is gone")]
     NoGroup,
@@ -90,6 +93,9 @@ impl From<fred::error::Error> for StreamError {
         use fred::error::ErrorKind;
         let text = plain(error.details());
         let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| text.starts_with(prefix));
+        if starts(&["READONLY"]) || (starts(&["UNBLOCKED"]) && text.contains("instance state changed")) {
+            return Self::Replica(text);
+        }
         if starts(&["NOGROUP", "UNBLOCKED"]) {
             return Self::NoGroup;
         }
@@ -101,7 +107,6 @@ impl From<fred::error::Error> for StreamError {
         }
         if starts(&[
             "LOADING",
-            "READONLY",
             "OOM",
             "MASTERDOWN",
             "CLUSTERDOWN",
@@ -123,6 +128,23 @@ impl From<fred::error::Error> for StreamError {
             ErrorKind::Protocol => Self::Rejected(format!("the answer is not Redis' protocol: {text}")),
             _ => Self::Refused(text),
         }
+    }
+}
+
+impl StreamError {
+    /// One line of what could not be done, unless the lines on Redis' outage say it already.
+    pub fn tell(&self, what: &str) {
+        match self {
+            Self::Unavailable(_) | Self::Replica(_) | Self::QuotaExceeded(_) | Self::Rejected(_) => {
+                tracing::debug!(error = %self, "{what}");
+            }
+            Self::NoGroup | Self::Refused(_) => tracing::warn!(error = %self, "{what}"),
+        }
+    }
+
+    /// Redis itself is at fault, and not this one command.
+    fn is_outage(&self) -> bool {
+        !matches!(self, Self::NoGroup | Self::Refused(_))
     }
 }
 

@@ -10,12 +10,14 @@ use fred::clients::Client;
 use fred::interfaces::{ClientInterface, ClientLike, StreamsInterface};
 use fred::types::ClientUnblockFlag;
 use fred::types::config::Options as CommandOptions;
-use fred::types::{Key, Value};
+use fred::types::{ClientState, Key, Value};
 use tokio::task::JoinHandle;
 
 use super::commands::names;
+use super::connection::note;
 use super::{Delivery, Purpose, Result, StreamError, Streams, reply};
 use crate::event::Stage;
+use crate::outage::Outage;
 
 /// A read that is under way.
 pub type Reading = JoinHandle<Result<Vec<Delivery>>>;
@@ -33,12 +35,20 @@ struct Inner {
     client: Client,
     stage: Stage,
     consumer: String,
+    outage: Outage,
 }
 
 impl Reader {
     pub async fn open(streams: &Streams, stage: Stage, consumer: &str) -> Result<Self> {
         let client = streams.another().await?;
-        Ok(Self { inner: Arc::new(Inner { streams: streams.clone(), client, stage, consumer: consumer.to_owned() }) })
+        let (streams, consumer) = (streams.clone(), consumer.to_owned());
+        let inner = Inner { streams, client, stage, consumer, outage: Outage::of("reading from Redis") };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Whether the reading connection stands. Costs no command.
+    pub fn connected(&self) -> bool {
+        self.inner.client.state() == ClientState::Connected
     }
 
     pub fn consumer(&self) -> &str {
@@ -92,9 +102,7 @@ impl Reader {
 
     /// Replaces a connection that is suspected to be dead.
     pub async fn reconnect(&self) {
-        if tokio::time::timeout(WAKE, self.inner.client.force_reconnection()).await.is_err() {
-            tracing::warn!(stage = %self.inner.stage, "the reading connection can't be replaced yet; Redis is still tried");
-        }
+        tokio::time::timeout(WAKE, self.inner.client.force_reconnection()).await.ok();
     }
 
     pub async fn close(&self) {
@@ -109,12 +117,14 @@ impl Inner {
         let options = CommandOptions { max_attempts: Some(1), timeout: Some(patience), ..CommandOptions::default() };
         let block = block.map(|block| u64::try_from(block.as_millis()).unwrap_or(u64::MAX).max(1));
         self.streams.meter().count(Purpose::Read, 1);
-        let reply: Value = self
+        let answer = self
             .client
             .with_options(&options)
             .xreadgroup(group, self.consumer.as_str(), most, block, false, Key::from(stream), from)
-            .await?;
-        Ok(reply::read(reply))
+            .await
+            .map_err(StreamError::from);
+        note(&self.outage, &answer);
+        Ok(reply::read(answer?))
     }
 
     async fn unblock(&self) {

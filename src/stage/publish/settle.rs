@@ -21,7 +21,7 @@ impl Publisher {
             Err(Broken::Reason(reason)) => Run::Ended(Outcome::Retry(reason), None),
             // An outage is no attempt.
             Err(Broken::Ledger(error)) => {
-                tracing::warn!(%error, "the ledger does not answer; the task waits");
+                error.tell("the ledger does not answer; the task waits");
                 let reason = Reason::new("ledger_away", "the database did not answer");
                 let until = lease.row.task.started_at.unwrap_or(0) + millis(self.config.lease);
                 Run::Ended(Outcome::Parked { until, reason }, None)
