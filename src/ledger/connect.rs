@@ -21,6 +21,8 @@ const BUSY: Duration = Duration::from_secs(15);
 /// How long one waits for a connection of the pool, or for a new one. With a statement's own bound this stays below what an
 /// HTTP request may take, so that a request that finds no database is told so.
 const ACQUIRE: Duration = Duration::from_secs(12);
+/// How long an attempt to connect may take.
+const CONNECT: Duration = Duration::from_secs(5);
 /// A connection is looked at before its use if it lay idle for so long: it may be one to a server that has restarted.
 const IDLE: Duration = Duration::from_secs(1);
 /// How long a connection may take to come back from a statement that was given up.
@@ -88,12 +90,15 @@ async fn connect(url: &str) -> Result<(DatabaseConnection, DatabaseConnection), 
             ConnectError::Rejected(format!("the folder {} can't be made: {error}", folder.display()))
         })?;
     }
+    if sqlite_path(url).is_none() {
+        reachable(url).await?;
+    }
     let open = |connections: u32| async move {
         let mut options = ConnectOptions::new(url);
         options
             .max_connections(connections)
             .min_connections(1)
-            .connect_timeout(Duration::from_secs(5))
+            .connect_timeout(CONNECT)
             .acquire_timeout(ACQUIRE)
             .test_before_acquire_if_idle_for(IDLE)
             .idle_timeout(Duration::from_secs(600))
@@ -126,14 +131,31 @@ async fn connect(url: &str) -> Result<(DatabaseConnection, DatabaseConnection), 
     Ok((reads, writer))
 }
 
+/// One connection by itself: the pool would try a server that refuses again and again, and say in the end only that its
+/// time was up.
+async fn reachable(url: &str) -> Result<(), ConnectError> {
+    match tokio::time::timeout(CONNECT, sqlx::PgConnection::connect(url)).await {
+        Ok(Ok(connection)) => {
+            connection.close().await.ok();
+            Ok(())
+        }
+        Ok(Err(sqlx::Error::Io(error))) => Err(ConnectError::Unreachable(error.to_string())),
+        Ok(Err(error)) => Err(judge(&error)),
+        Err(_) => Err(ConnectError::Unreachable("it does not answer".to_owned())),
+    }
+}
+
 fn classify(error: DbErr) -> ConnectError {
-    let inner = match &error {
+    match &error {
         DbErr::Conn(RuntimeErr::SqlxError(inner))
         | DbErr::Exec(RuntimeErr::SqlxError(inner))
-        | DbErr::Query(RuntimeErr::SqlxError(inner)) => inner.clone(),
-        _ => return ConnectError::Unreachable(error.to_string()),
-    };
-    match inner.as_ref() {
+        | DbErr::Query(RuntimeErr::SqlxError(inner)) => judge(inner),
+        _ => ConnectError::Unreachable(error.to_string()),
+    }
+}
+
+fn judge(inner: &sqlx::Error) -> ConnectError {
+    match inner {
         sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) | sqlx::Error::Protocol(_) => {
             ConnectError::Rejected(inner.to_string())
         }
