@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 const FIRST: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(600);
 
+/// Different errors of one trouble that are told at once.
+const KINDS: usize = 3;
+
 #[derive(Debug)]
 pub struct Outage {
     /// What fails, as the log names it: "writing to the database".
@@ -25,8 +28,9 @@ struct Spell {
     said: Option<Instant>,
     /// After the last line, until the next one.
     pause: Duration,
-    /// What the last failure said.
+    /// What the last failure said, and what the log has been told of: a lost connection may turn out to be a wrong password.
     error: String,
+    told: Vec<String>,
     /// The log says that it is away, and not yet that it is back.
     open: bool,
 }
@@ -39,8 +43,7 @@ impl Outage {
     pub fn failed(&self, error: &dyn Display) {
         self.stumbled();
         let mut spell = self.spell();
-        spell.error = error.to_string();
-        if let Some(lasting) = spell.failed(Instant::now()) {
+        if let Some(lasting) = spell.failed(error.to_string(), Instant::now()) {
             let seconds = lasting.as_secs();
             match seconds {
                 0 => tracing::warn!(%error, "{} fails; it is tried until it works", self.what),
@@ -79,14 +82,23 @@ impl Outage {
 
 impl Spell {
     /// How long it has lasted, when it is time for a line.
-    fn failed(&mut self, now: Instant) -> Option<Duration> {
+    fn failed(&mut self, error: String, now: Instant) -> Option<Duration> {
         let began = *self.began.get_or_insert(now);
-        match self.said {
-            Some(said) if now - said < self.pause => return None,
-            // Long forgotten, or the first.
-            Some(said) if now - said > 2 * LONGEST => self.pause = FIRST,
-            None => self.pause = FIRST,
-            Some(_) => self.pause = (self.pause * 2).min(LONGEST),
+        if self.said.is_none_or(|said| now - said > 2 * LONGEST) {
+            // The first, or the last is long forgotten.
+            self.pause = FIRST / 2;
+            self.told.clear();
+        }
+        let news = self.told.len() < KINDS && !self.told.contains(&error);
+        if news {
+            self.told.push(error.clone());
+        }
+        self.error = error;
+        let due = self.said.is_none_or(|said| now - said >= self.pause);
+        if due {
+            self.pause = (self.pause * 2).min(LONGEST);
+        } else if !news {
+            return None;
         }
         self.said = Some(now);
         self.open = true;
@@ -109,7 +121,7 @@ mod tests {
         let (start, mut spell) = (Instant::now(), Spell::default());
         let said = |second| {
             let now = start + Duration::from_secs(second);
-            if fails(second) { spell.failed(now).is_some() } else { spell.worked(now).is_some() }
+            if fails(second) { spell.failed("refused".to_owned(), now).is_some() } else { spell.worked(now).is_some() }
         };
         (0..seconds).map(said).filter(|said| *said).count()
     }
@@ -126,5 +138,13 @@ mod tests {
         let flapping = lines(3_600, |second| second % 2 == 0);
         assert!(flapping <= 22, "{flapping}");
         assert_eq!(lines(10, |_| false), 0);
+    }
+
+    #[test]
+    fn another_reason_is_told_at_once_but_not_any_number_of_them() {
+        let (now, mut spell) = (Instant::now(), Spell::default());
+        let mut told = |error: &str| spell.failed(error.to_owned(), now).is_some();
+        assert!(told("connection closed") && told("wrong password") && !told("connection closed"));
+        assert_eq!((0..9).filter(|number| told(&number.to_string())).count(), 1);
     }
 }

@@ -101,6 +101,16 @@ fn is_transient(error: &sea_orm::RuntimeErr) -> bool {
 }
 
 impl LedgerError {
+    /// The database itself said no, so that nothing was written; else a commit's answer may have been lost.
+    pub fn was_answered(&self) -> bool {
+        let (Self::Unavailable(error) | Self::Refused(error)) = self else { return true };
+        let (DbErr::Conn(inner) | DbErr::Exec(inner) | DbErr::Query(inner)) = error else { return false };
+        let sea_orm::RuntimeErr::SqlxError(inner) = inner else { return false };
+        let sqlx::Error::Database(database) = inner.as_ref() else { return false };
+        // SQLite's i/o errors leave it open what has reached the disk.
+        !database.code().is_some_and(|code| code.len() < 5 && code.parse::<u32>().is_ok_and(|code| code & 0xff == 10))
+    }
+
     /// One line of what could not be done, unless the ledger's own lines on its outage say it already.
     pub fn tell(&self, what: &str) {
         match self {
@@ -176,11 +186,7 @@ pub struct Session {
 }
 
 /// Waits for an answer, but not for ever; a failure stands in the log as part of its outage.
-async fn bounded<T>(
-    backend: DbBackend,
-    outage: &Outage,
-    answer: impl Future<Output = Result<T, DbErr>>,
-) -> Result<T> {
+async fn bounded<T>(backend: DbBackend, outage: &Outage, answer: impl Future<Output = Result<T, DbErr>>) -> Result<T> {
     let answered = match backend {
         DbBackend::Postgres => tokio::time::timeout(ANSWER, answer).await.unwrap_or_else(|_| {
             let text = format!("it did not answer within {} s", ANSWER.as_secs());

@@ -54,7 +54,8 @@ async fn round<W: Work>(
 ) -> Result<(), LedgerError> {
     let now = engine.ledger.now().await?;
     let most = i64::try_from(AT_ONCE).unwrap_or(8);
-    let mut rows = overdue.ripe(engine.ledger.stalled(W::STAGE, now, STALLED).await?, Instant::now(), engine.ledger.calm_for());
+    let mut rows =
+        overdue.ripe(engine.ledger.stalled(W::STAGE, now, STALLED).await?, Instant::now(), engine.ledger.calm_for());
     rows.extend(engine.ledger.due(W::STAGE, now, most).await?);
     rows.retain(|row| !hands(in_hand).contains(&row.task.id));
     for row in rows {

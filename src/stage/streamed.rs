@@ -4,8 +4,8 @@
 //! over, and for released tasks that nobody started, which make it doubt its stream (`doubt`). The read is never
 //! dropped; it is woken when there is something better to do.
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};

@@ -47,10 +47,11 @@ impl Streams {
     pub async fn ensure_group(&self, stage: Stage) -> Result<bool> {
         let (stream, group) = names(stage)?;
         self.inner.meter.count(Purpose::Repair, 1);
-        match self.inner.client.xgroup_create::<Value, _, _, _>(stream, group, XID::Manual("0".into()), true).await {
+        let made = self.inner.client.xgroup_create(stream, group, XID::Manual("0".into()), true).await;
+        match self.heard::<Value>(made) {
             Ok(_) => Ok(true),
-            Err(error) if error.details().starts_with("BUSYGROUP") => Ok(false),
-            Err(error) => Err(error.into()),
+            Err(StreamError::Refused(text)) if text.starts_with("BUSYGROUP") => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -69,7 +70,7 @@ impl Streams {
     pub async fn pending_entry(&self, stage: Stage, id: &str) -> Result<Option<Pending>> {
         let (stream, group) = names(stage)?;
         self.inner.meter.count(Purpose::Repair, 1);
-        let page: Value = self.inner.client.xpending(stream, group, (id, id, 1)).await?;
+        let page: Value = self.heard(self.inner.client.xpending(stream, group, (id, id, 1)).await)?;
         Ok(reply::pending(page).into_iter().next())
     }
 
@@ -77,9 +78,8 @@ impl Streams {
     pub async fn claim(&self, stage: Stage, consumer: &str, id: &str) -> Result<Option<Delivery>> {
         let (stream, group) = names(stage)?;
         self.inner.meter.count(Purpose::Repair, 1);
-        let claimed: Value =
-            self.inner.client.xclaim(stream, group, consumer, 0, id, None, None, None, false, false).await?;
-        let claimed = reply::entries(claimed).into_iter().next();
+        let claimed = self.inner.client.xclaim(stream, group, consumer, 0, id, None, None, None, false, false).await;
+        let claimed = reply::entries(self.heard(claimed)?).into_iter().next();
         Ok(claimed.filter(|delivery| !matches!(delivery.content, Content::Gone)))
     }
 
@@ -99,7 +99,7 @@ impl Streams {
     pub async fn consumers(&self, stage: Stage) -> Result<Vec<String>> {
         let (stream, group) = names(stage)?;
         self.inner.meter.count(Purpose::Repair, 1);
-        let list: Vec<HashMap<String, Value>> = self.inner.client.xinfo_consumers(stream, group).await?;
+        let list: Vec<HashMap<String, Value>> = self.heard(self.inner.client.xinfo_consumers(stream, group).await)?;
         Ok(list.into_iter().filter_map(|mut consumer| consumer.remove("name")?.into_string()).collect())
     }
 }

@@ -67,6 +67,9 @@ const JITTER: u32 = 1_000;
 /// After so many the connection is replaced: a peer that is gone without a word is not noticed otherwise.
 const UNHEARD: u32 = 3;
 
+/// For how long a failed append speaks against Redis in a process that appends nothing more.
+const RECENT: Duration = Duration::from_secs(60);
+
 /// How far a stream may be trimmed, as far as is known.
 #[derive(Default)]
 struct Trim {
@@ -110,8 +113,9 @@ impl Streams {
 
     /// Why Redis can't be used right now, as far as is known. Costs no command.
     pub fn trouble(&self) -> Option<String> {
+        let full = || self.inner.appending.why().filter(|_| self.inner.appending.calm_for() < RECENT);
         let lost = || (!self.connected()).then(|| "Redis is not available: the connection is lost".to_owned());
-        self.inner.link.why().or_else(|| self.inner.appending.why()).or_else(lost)
+        self.inner.link.why().or_else(full).or_else(lost)
     }
 
     /// Whether the last append failed: another one is a probe.

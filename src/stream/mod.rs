@@ -114,6 +114,8 @@ impl From<fred::error::Error> for StreamError {
             "BUSY ",
             "TRYAGAIN",
             "NOREPLICAS",
+            // fred's own, when a connection breaks again and again under a command.
+            "Too many failed write attempts",
         ]) {
             return Self::Unavailable(text);
         }

@@ -32,12 +32,8 @@ impl Answer {
         let answer = request.send().await.expect("an answer");
         let header = |name: &str| answer.headers().get(name).and_then(|value| Some(value.to_str().ok()?.to_owned()));
         let (retry_after, kind) = (header("retry-after"), header("content-type").unwrap_or_default());
-        let answer = Self {
-            status: answer.status().as_u16(),
-            retry_after,
-            kind,
-            text: answer.text().await.expect("text"),
-        };
+        let answer =
+            Self { status: answer.status().as_u16(), retry_after, kind, text: answer.text().await.expect("text") };
         assert!(asked.elapsed() < BOUNDED, "{:?} for {answer:?}", asked.elapsed());
         answer
     }

@@ -7,7 +7,7 @@ use subiteya::ledger::Ledger;
 
 use super::{MOVES, all_posted, get, logs_are_readable, objects, upload};
 use crate::support::eventually;
-use crate::support::fleet::{Fleet, LOOSE};
+use crate::support::fleet::{Fleet, LOOSE, SOON};
 use crate::support::postgres::Postgres;
 use crate::support::proxy::Proxy;
 
@@ -57,12 +57,8 @@ impl Underway {
         let stored = objects(fleet);
         self.encode(Signal::CONT);
         let video = format!("/api/videos/{}", self.videos[0]);
-        let (uploaded, read, page, ready) = tokio::join!(
-            upload(fleet, "ada", "refused"),
-            get(fleet, &video),
-            get(fleet, "/"),
-            get(fleet, "/readyz")
-        );
+        let (uploaded, read, page, ready) =
+            tokio::join!(upload(fleet, "ada", "refused"), get(fleet, &video), get(fleet, "/"), get(fleet, "/readyz"));
         uploaded.is_unavailable("ledger_unavailable");
         assert_eq!(ready.json()["redis"], "connected", "{ready:?}");
         if reads {
@@ -74,17 +70,24 @@ impl Underway {
             assert!(page.retry_after.is_some(), "{page:?}");
         }
         eventually("what came in is gone again", MOVES, || async { objects(fleet) == stored }).await;
+        eventually("the encode is over", SOON, || async { fleet.ffmpegs().is_empty() }).await;
         tokio::time::sleep(THREE_LEASES.saturating_sub(began.elapsed())).await;
     }
 
     /// The database is back.
     async fn goes_on(self) {
         let fleet = &self.fleet;
-        eventually("the edit's end is written", MOVES, || async {
+        let moved = || async {
             let answer = get(fleet, &format!("/api/videos/{}", self.videos[0])).await;
-            answer.status == 200 && !["EDITING", "EDITING_QUEUED"].contains(&answer.json()["video"]["status"].as_str().expect("a status"))
-        })
-        .await;
+            answer.status == 200
+                && !["EDITING", "EDITING_QUEUED"]
+                    .contains(&answer.json()["video"]["status"].as_str().expect("a status"))
+        };
+        let deadline = Instant::now() + MOVES;
+        while !moved().await {
+            assert!(Instant::now() < deadline, "the edit's end was not written\n{}", fleet.logs());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         assert_eq!(upload(fleet, "ada", "after it").await.status, 201);
         all_posted(fleet, &self.videos).await;
         for video in &self.videos {
@@ -153,10 +156,8 @@ async fn a_postgresql_that_only_reads_refuses_uploads_and_serves_reads() {
     upload(&fleet, "ada", "refused").await.is_unavailable("ledger_unavailable");
     assert_eq!(get(&fleet, "/api/videos").await.status, 200);
     only_reads("off");
-    eventually("uploads are accepted again", MOVES, || async {
-        upload(&fleet, "ada", "after it").await.status == 201
-    })
-    .await;
+    eventually("uploads are accepted again", MOVES, || async { upload(&fleet, "ada", "after it").await.status == 201 })
+        .await;
     logs_are_readable(&fleet, &PROCESSES[..2]);
 }
 

@@ -43,10 +43,7 @@ impl Away {
     /// What was uploaded last has left the queue.
     async fn moves(&self) {
         let video = self.videos.last().expect("a video");
-        eventually("it moves", MOVES, || async {
-            self.fleet.video(video).await["status"] != "EDITING_QUEUED"
-        })
-        .await;
+        eventually("it moves", MOVES, || async { self.fleet.video(video).await["status"] != "EDITING_QUEUED" }).await;
     }
 
     /// What `serve` says of its Redis, and that it is ready all the same.
@@ -62,7 +59,8 @@ impl Away {
         health["redisTrouble"].as_str().map(str::to_owned)
     }
 
-    async fn all_is_well(self) {
+    async fn all_is_well(mut self) {
+        self.upload().await;
         all_posted(&self.fleet, &self.videos).await;
         assert_eq!(self.trouble().await, None);
         logs_are_readable(&self.fleet, &PROCESSES);
