@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const FIRST: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// Different errors of one trouble that are told at once.
+/// Different refusals of one trouble that are told at once.
 const KINDS: usize = 3;
 
 #[derive(Debug)]
@@ -28,7 +28,7 @@ struct Spell {
     said: Option<Instant>,
     /// After the last line, until the next one.
     pause: Duration,
-    /// What the last failure said, and what the log has been told of: a lost connection may turn out to be a wrong password.
+    /// What the last failure said, and the refusals that the log has been told of.
     error: String,
     told: Vec<String>,
     /// The log says that it is away, and not yet that it is back.
@@ -41,9 +41,18 @@ impl Outage {
     }
 
     pub fn failed(&self, error: &dyn Display) {
+        self.note(error, false);
+    }
+
+    /// It said no, which a person has to mend: told at once, also in an outage that the log knows of already.
+    pub fn refused(&self, error: &dyn Display) {
+        self.note(error, true);
+    }
+
+    fn note(&self, error: &dyn Display, refused: bool) {
         self.stumbled();
         let mut spell = self.spell();
-        if let Some(lasting) = spell.failed(error.to_string(), Instant::now()) {
+        if let Some(lasting) = spell.failed(error.to_string(), refused, Instant::now()) {
             let seconds = lasting.as_secs();
             match seconds {
                 0 => tracing::warn!(%error, "{} fails; it is tried until it works", self.what),
@@ -82,14 +91,14 @@ impl Outage {
 
 impl Spell {
     /// How long it has lasted, when it is time for a line.
-    fn failed(&mut self, error: String, now: Instant) -> Option<Duration> {
+    fn failed(&mut self, error: String, refused: bool, now: Instant) -> Option<Duration> {
         let began = *self.began.get_or_insert(now);
         if self.said.is_none_or(|said| now - said > 2 * LONGEST) {
             // The first, or the last is long forgotten.
             self.pause = FIRST / 2;
             self.told.clear();
         }
-        let news = self.told.len() < KINDS && !self.told.contains(&error);
+        let news = refused && self.told.len() < KINDS && !self.told.contains(&error);
         if news {
             self.told.push(error.clone());
         }
@@ -121,7 +130,11 @@ mod tests {
         let (start, mut spell) = (Instant::now(), Spell::default());
         let said = |second| {
             let now = start + Duration::from_secs(second);
-            if fails(second) { spell.failed("refused".to_owned(), now).is_some() } else { spell.worked(now).is_some() }
+            if fails(second) {
+                spell.failed("closed".to_owned(), false, now).is_some()
+            } else {
+                spell.worked(now).is_some()
+            }
         };
         (0..seconds).map(said).filter(|said| *said).count()
     }
@@ -141,10 +154,10 @@ mod tests {
     }
 
     #[test]
-    fn another_reason_is_told_at_once_but_not_any_number_of_them() {
+    fn a_refusal_is_told_at_once_but_not_any_number_of_them() {
         let (now, mut spell) = (Instant::now(), Spell::default());
-        let mut told = |error: &str| spell.failed(error.to_owned(), now).is_some();
-        assert!(told("connection closed") && told("wrong password") && !told("connection closed"));
-        assert_eq!((0..9).filter(|number| told(&number.to_string())).count(), 1);
+        let mut told = |error: &str, refused| spell.failed(error.to_owned(), refused, now).is_some();
+        assert!(told("closed", false) && !told("reset", false) && told("wrong password", true));
+        assert_eq!((0..9).filter(|number| told(&number.to_string(), true)).count(), KINDS - 1);
     }
 }

@@ -27,6 +27,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(1);
 /// How long a connection may take to come back from a statement that was given up.
 const RETURN: Duration = Duration::from_secs(2);
+/// How long one that is looked at may take to answer: all of a pool's dead ones are found out within [`ACQUIRE`].
+const LOOK: Duration = Duration::from_secs(1);
 /// Any number, but always the same: PostgreSQL's advisory lock that lets one process migrate at a time.
 const MIGRATION_LOCK: i64 = 0x5b17e7a;
 
@@ -100,7 +102,7 @@ async fn connect(url: &str) -> Result<(DatabaseConnection, DatabaseConnection), 
             .min_connections(1)
             .connect_timeout(CONNECT)
             .acquire_timeout(ACQUIRE)
-            .test_before_acquire_if_idle_for(IDLE)
+            .test_before_acquire(false)
             .idle_timeout(Duration::from_secs(600))
             .sqlx_logging(false)
             .map_sqlx_sqlite_opts(|sqlite| {
@@ -112,16 +114,13 @@ async fn connect(url: &str) -> Result<(DatabaseConnection, DatabaseConnection), 
             })
             .map_sqlx_postgres_pool_opts(|pool| {
                 // A connection whose server is gone without a word would keep its place in the pool until TCP gives up.
-                pool.after_release(|connection, _| {
-                    Box::pin(async move {
-                        match tokio::time::timeout(RETURN, connection.ping()).await {
-                            Ok(Ok(())) => Ok(true),
-                            // Nothing to be said to it any more: closed hard.
-                            Ok(Err(error)) => Err(error),
-                            Err(_) => Err(sqlx::Error::PoolTimedOut),
-                        }
-                    })
-                })
+                pool.after_release(|connection, _| Box::pin(answers(connection, RETURN))).before_acquire(
+                    |connection, about| {
+                        Box::pin(async move {
+                            if about.idle_for < IDLE { Ok(true) } else { answers(connection, LOOK).await }
+                        })
+                    },
+                )
             });
         Database::connect(options).await.map_err(classify)
     };
@@ -129,6 +128,14 @@ async fn connect(url: &str) -> Result<(DatabaseConnection, DatabaseConnection), 
     let writer = open(writers).await?;
     let reads = open(readers).await?;
     Ok((reads, writer))
+}
+
+/// An error closes the connection without another word to it.
+async fn answers(connection: &mut sqlx::PgConnection, within: Duration) -> Result<bool, sqlx::Error> {
+    match tokio::time::timeout(within, connection.ping()).await {
+        Ok(answered) => answered.map(|()| true),
+        Err(_) => Err(sqlx::Error::PoolTimedOut),
+    }
 }
 
 /// One connection by itself: the pool would try a server that refuses again and again, and say in the end only that its

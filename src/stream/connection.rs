@@ -223,7 +223,7 @@ fn pauses(longest: u32) -> ReconnectPolicy {
 fn watch(client: &Client, outage: &Arc<Outage>) {
     let (failing, working) = (outage.clone(), outage.clone());
     client.on_error(move |(error, _)| {
-        failing.failed(&StreamError::from(error));
+        note::<()>(&failing, &Err(error.into()));
         async { Ok(()) }
     });
     client.on_reconnect(move |_| {
@@ -236,8 +236,9 @@ fn watch(client: &Client, outage: &Arc<Outage>) {
 pub(super) fn note<T>(outage: &Outage, answer: &Result<T>) {
     match answer {
         Ok(_) => outage.worked(),
-        Err(error) if error.is_outage() => outage.failed(error),
-        Err(_) => {}
+        Err(error @ (StreamError::Rejected(_) | StreamError::QuotaExceeded(_))) => outage.refused(error),
+        Err(error @ (StreamError::Unavailable(_) | StreamError::Replica(_))) => outage.failed(error),
+        Err(StreamError::NoGroup | StreamError::Refused(_)) => {}
     }
 }
 

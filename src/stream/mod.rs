@@ -116,6 +116,7 @@ impl From<fred::error::Error> for StreamError {
             "NOREPLICAS",
             // fred's own, when a connection breaks again and again under a command.
             "Too many failed write attempts",
+            "Failed to route command",
         ]) {
             return Self::Unavailable(text);
         }
@@ -142,11 +143,6 @@ impl StreamError {
             }
             Self::NoGroup | Self::Refused(_) => tracing::warn!(error = %self, "{what}"),
         }
-    }
-
-    /// Redis itself is at fault, and not this one command.
-    fn is_outage(&self) -> bool {
-        !matches!(self, Self::NoGroup | Self::Refused(_))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::support::fleet::{Fleet, clip};
 /// In which everything moves again once a service is back, with some room for a busy machine.
 const MOVES: Duration = Duration::from_secs(15);
 /// Longer than any request may take that finds its service away.
-const BOUNDED: Duration = Duration::from_secs(30);
+const BOUNDED: Duration = Duration::from_secs(60);
 
 /// What a request was answered with.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use subiteya::ledger::Ledger;
 
 use super::{MOVES, all_posted, get, logs_are_readable, objects, upload};
 use crate::support::eventually;
-use crate::support::fleet::{Fleet, LOOSE, SOON};
+use crate::support::fleet::{Fleet, LOOSE, SLOW_BRAND, SOON, clip};
 use crate::support::postgres::Postgres;
 use crate::support::proxy::Proxy;
 
@@ -31,11 +31,18 @@ impl Underway {
         for name in ["ada", "bob"] {
             fleet.account(name).await;
         }
-        let edited = fleet.upload_slow("ada", "edited meanwhile").await;
-        fleet.until_ffmpeg_runs(&edited).await;
-        let ffmpegs = fleet.ffmpegs();
-        let underway = Self { fleet, videos: vec![edited], ffmpegs };
-        underway.encode(Signal::STOP);
+        let brand = [("brand", SLOW_BRAND)];
+        let edited = fleet.try_upload("ada", "edited meanwhile", &brand, clip()).await.expect("accepted");
+        fleet.until(&edited, "EDITING").await;
+        let mut underway = Self { fleet, videos: vec![edited], ffmpegs: Vec::new() };
+        eventually("the encode is held", SOON, || {
+            underway.ffmpegs = underway.fleet.ffmpegs();
+            underway.encode(Signal::STOP);
+            // One that was just ending is gone by now.
+            let held = !underway.ffmpegs.is_empty() && underway.fleet.ffmpegs() == underway.ffmpegs;
+            async move { held }
+        })
+        .await;
         underway.fleet.faults(&["chunk:delay=12s"]);
         let published = underway.fleet.upload("bob", "published meanwhile").await;
         underway.fleet.faults_taken().await;
@@ -88,7 +95,10 @@ impl Underway {
             assert!(Instant::now() < deadline, "the edit's end was not written\n{}", fleet.logs());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        assert_eq!(upload(fleet, "ada", "after it").await.status, 201);
+        eventually("uploads are accepted again", MOVES, || async {
+            upload(fleet, "ada", "after it").await.status == 201
+        })
+        .await;
         all_posted(fleet, &self.videos).await;
         for video in &self.videos {
             let events = Fleet::events(&fleet.video(video).await);
@@ -195,10 +205,14 @@ async fn a_full_disk_refuses_uploads_cleanly_until_there_is_room() {
     refused.expect("the disk is full").is_unavailable("ledger_unavailable");
     eventually("what came in is gone again", MOVES, || async { objects(&fleet) == stored + videos.len() - 1 }).await;
     disk.empty();
-    eventually("uploads are accepted again", MOVES, || async {
-        upload(&fleet, "ada", "after the full disk").await.status == 201
-    })
-    .await;
+    let deadline = Instant::now() + MOVES;
+    loop {
+        let answer = upload(&fleet, "ada", "after the full disk").await;
+        if answer.status == 201 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{answer:?}\n{}", fleet.logs());
+    }
     all_posted(&fleet, &videos).await;
     drop(fleet);
     Ledger::open(&url).await.expect("sound");

@@ -54,7 +54,8 @@ async fn a_service_that_refuses_is_silent_or_unknown_is_tried_for_half_a_minute_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_protocol_or_name_is_78_at_once() {
     let fleet = Fleet::new(LOOSE).await;
-    let locked = Redis::start_with(&["--requirepass", "right"]).await;
+    let locked = Redis::start().await;
+    locked.command(&["CONFIG", "SET", "requirepass", "right"]).await;
     let socket = locked.socket().display().to_string();
     let (postgres, s3) = (Postgres::start().await, S3Server::start().await);
     postgres.sql("postgres", "create role ann login password 'right'");
