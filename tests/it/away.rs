@@ -63,9 +63,10 @@ async fn upload(fleet: &Fleet, account: &str, title: &str) -> Answer {
     Answer::of(request.multipart(form)).await
 }
 
-/// Folders of videos in the local store.
+/// Videos of which the local store has anything.
 fn objects(fleet: &Fleet) -> usize {
-    std::fs::read_dir(fleet.data().join("objects/videos")).map_or(0, Iterator::count)
+    let folders = std::fs::read_dir(fleet.data().join("objects/videos")).into_iter().flatten().flatten();
+    folders.filter(|folder| std::fs::read_dir(folder.path()).is_ok_and(|mut files| files.next().is_some())).count()
 }
 
 /// What a process has said of troubles.

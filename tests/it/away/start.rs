@@ -5,6 +5,7 @@ use std::process::{Output, Stdio};
 
 use crate::support::fleet::{Fleet, LOOSE};
 use crate::support::postgres::Postgres;
+use crate::support::proxy::Proxy;
 use crate::support::redis::Redis;
 use crate::support::s3::S3Server;
 
@@ -56,7 +57,7 @@ async fn a_wrong_password_protocol_or_name_is_78_at_once() {
     let fleet = Fleet::new(LOOSE).await;
     let locked = Redis::start().await;
     locked.command(&["CONFIG", "SET", "requirepass", "right"]).await;
-    let socket = locked.socket().display().to_string();
+    let door = Proxy::before(&locked.socket()).await;
     let (postgres, s3) = (Postgres::start().await, S3Server::start().await);
     postgres.sql("postgres", "create role ann login password 'right'");
     postgres.ask_for_passwords_of("ann");
@@ -68,8 +69,8 @@ async fn a_wrong_password_protocol_or_name_is_78_at_once() {
     let mut no_bucket = s3.variables().to_vec();
     no_bucket[0].1 = "no-such-bucket".to_owned();
     let settings = vec![
-        vec![("REDIS_URL", format!("redis+unix://:wrong@{socket}"))],
-        vec![("REDIS_URL", format!("redis+unix://{socket}"))],
+        vec![("REDIS_URL", format!("redis://:wrong@127.0.0.1:{}", door.port()))],
+        vec![("REDIS_URL", locked.url())],
         vec![("REDIS_URL", format!("redis://{http}"))],
         vec![("REDIS_URL", format!("rediss://{http}"))],
         vec![("DATABASE_URL", format!("postgres://ann:wrong@localhost/subiteya?host={host}"))],
