@@ -53,7 +53,7 @@ use crate::outage::Outage;
 
 /// How long PostgreSQL may take to answer. A server that is frozen or cut off is otherwise waited for until TCP gives up,
 /// which takes a quarter of an hour. SQLite has its own bound (`connect::BUSY`).
-const ANSWER: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// A transaction that had to wait for so long had no database meanwhile.
 const LATE: Duration = Duration::from_secs(3);

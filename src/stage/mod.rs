@@ -143,10 +143,18 @@ pub struct Engine {
     pub owing: Arc<AtomicBool>,
 }
 
+/// The ledger's longest wait for an answer, a pause and a new connection.
+const AFTER_TROUBLE: Duration = Duration::from_secs(9);
+
 impl Engine {
     /// How long a lease must be seen to be over before its work is taken over: time for a holder that lives to renew.
     pub(crate) fn grace(&self) -> Duration {
         (self.config.lease / 3).max(2 * self.times.tick)
+    }
+
+    /// After trouble with the ledger: longer than a holder may wait in vain on a connection that died meanwhile.
+    pub(crate) fn calm(&self) -> Duration {
+        self.grace().max(AFTER_TROUBLE)
     }
 }
 

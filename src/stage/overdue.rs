@@ -17,6 +17,8 @@ const GAP: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Overdue {
     grace: Duration,
+    /// How long the ledger must have been without trouble.
+    calm: Duration,
     looked: Option<Instant>,
     /// Since when each was seen to be over, in every look.
     since: HashMap<LeaseToken, Instant>,
@@ -24,11 +26,11 @@ pub(super) struct Overdue {
 
 impl Overdue {
     pub(super) fn of(engine: &Engine) -> Self {
-        Self::with_grace(engine.grace())
+        Self::new(engine.grace(), engine.calm())
     }
 
-    fn with_grace(grace: Duration) -> Self {
-        Self { grace, looked: None, since: HashMap::new() }
+    fn new(grace: Duration, calm: Duration) -> Self {
+        Self { grace, calm, looked: None, since: HashMap::new() }
     }
 
     /// Of all leases that are over, those that may be taken over now. `calm`: how long the ledger had no trouble.
@@ -44,7 +46,7 @@ impl Overdue {
         }
         let ripe = |row: &TaskRow| {
             let since = row.task.token.and_then(|token| self.since.get(&token));
-            since.is_some_and(|since| (now - *since).min(calm) >= self.grace)
+            since.is_some_and(|since| now - *since >= self.grace && calm >= self.calm)
         };
         rows.into_iter().filter(ripe).collect()
     }
@@ -63,7 +65,7 @@ mod tests {
 
     /// How many may be taken over at each of these looks, in seconds, when the ledger had trouble until `calm`.
     fn looks(calm: u64, looks: &[(u64, &[&TaskRow])]) -> Vec<usize> {
-        let (start, mut overdue) = (Instant::now(), Overdue::with_grace(Duration::from_secs(10)));
+        let (start, mut overdue) = (Instant::now(), Overdue::new(Duration::from_secs(10), Duration::from_secs(10)));
         let mut look = |(second, rows): &(u64, &[&TaskRow])| {
             let rows = rows.iter().map(|&row| row.clone()).collect();
             let calm = Duration::from_secs(second.saturating_sub(calm));

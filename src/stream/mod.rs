@@ -138,10 +138,11 @@ impl StreamError {
     /// One line of what could not be done, unless the lines on Redis' outage say it already.
     pub fn tell(&self, what: &str) {
         match self {
-            Self::Unavailable(_) | Self::Replica(_) | Self::QuotaExceeded(_) | Self::Rejected(_) => {
+            Self::Unavailable(_) | Self::Replica(_) | Self::QuotaExceeded(_) => {
                 tracing::debug!(error = %self, "{what}");
             }
-            Self::NoGroup | Self::Refused(_) => tracing::warn!(error = %self, "{what}"),
+            // A right that is missing for one command is no outage, and nothing else would tell of it.
+            Self::NoGroup | Self::Rejected(_) | Self::Refused(_) => tracing::warn!(error = %self, "{what}"),
         }
     }
 }
