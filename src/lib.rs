@@ -6,6 +6,7 @@
 
 pub mod config;
 pub mod event;
+pub mod outage;
 pub mod outcome;
 pub mod task;
 

@@ -75,7 +75,7 @@ impl From<ConnectError> for Refusal {
 impl From<StreamError> for Refusal {
     fn from(error: StreamError) -> Self {
         match error {
-            StreamError::Unavailable(text) => Self::Away(text),
+            StreamError::Unavailable(text) | StreamError::Replica(text) => Self::Away(text),
             StreamError::QuotaExceeded(_) | StreamError::NoGroup => Self::Away(error.to_string()),
             StreamError::Rejected(_) | StreamError::Refused(_) => Self::Wrong(error.to_string()),
         }

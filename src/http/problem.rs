@@ -69,6 +69,10 @@ impl Problem {
         self.status == StatusCode::UNAUTHORIZED
     }
 
+    pub(super) fn is_unavailable(&self) -> bool {
+        self.status == StatusCode::SERVICE_UNAVAILABLE
+    }
+
     fn unavailable(code: &str, detail: &str) -> Self {
         Self { retry_after: Some(5), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail) }
     }
@@ -99,7 +103,7 @@ impl From<LedgerError> for Problem {
     fn from(error: LedgerError) -> Self {
         match error {
             LedgerError::Unavailable(_) => {
-                tracing::warn!(%error, "a request found no database");
+                tracing::debug!(%error, "a request found no database");
                 Self::unavailable("ledger_unavailable", "the database is not available; try again")
             }
             LedgerError::Conflict => {

@@ -55,10 +55,14 @@ impl Media {
         Ok(Self { store: bucket.s3.clone(), place: Place::Bucket(Arc::new(bucket)), away: Arc::default() })
     }
 
-    /// Whether the store answers, and as what it should.
+    /// Whether the store can be used: a folder takes a file, S3 answers as what it should be.
     pub async fn check(&self) -> Result<()> {
         match &self.place {
-            Place::Folder(folder) => Ok(tokio::fs::read_dir(folder).await.map(drop)?),
+            Place::Folder(folder) => {
+                let folder = folder.clone();
+                let made = tokio::task::spawn_blocking(move || tempfile::tempfile_in(folder).map(drop));
+                Ok(made.await.map_err(std::io::Error::other)??)
+            }
             Place::Bucket(bucket) => bucket.check().await,
         }
     }

@@ -7,6 +7,7 @@ use fred::interfaces::StreamsInterface;
 use fred::types::Value;
 use fred::types::streams::{XCap, XID};
 
+use super::link::note;
 use super::{Content, Delivery, Pending, Purpose, Result, StreamError, Streams, reply};
 use crate::event::{Entry, Stage};
 
@@ -27,12 +28,14 @@ impl Streams {
             None => XCap::from(None),
         };
         let (cap, fields) = (&cap, &entry.fields());
-        let id: String = self
+        let appended = self
             .link(stage)
             .send(Purpose::Append, |client| async move {
                 client.xadd(stream, false, cap.clone(), XID::Auto, fields.to_vec()).await
             })
-            .await?;
+            .await;
+        note(self.appending(), &appended);
+        let id: String = appended?;
         self.appended(stage, &id);
         Ok(id)
     }

@@ -13,6 +13,7 @@ use super::info::Server;
 use super::link::Link;
 use super::{Meter, Purpose, Result, StreamError, tls};
 use crate::event::Stage;
+use crate::outage::Outage;
 
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -20,7 +21,8 @@ pub struct Options {
     pub command_timeout: Duration,
     /// How long an attempt to connect may take.
     pub connect_timeout: Duration,
-    /// The longest pause between two attempts to connect.
+    /// The longest pause between two attempts to connect, without its jitter. An attempt and a pause together stay well
+    /// below the ten seconds in which everything moves again when Redis is back.
     pub longest_pause: Duration,
     /// The authorities that may have signed a server's certificate; empty: those that the system trusts.
     pub authorities: Vec<CertificateDer<'static>>,
@@ -30,8 +32,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             command_timeout: Duration::from_secs(3),
-            connect_timeout: Duration::from_secs(5),
-            longest_pause: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(3),
+            longest_pause: Duration::from_secs(3),
             authorities: Vec::new(),
         }
     }
@@ -51,7 +53,15 @@ struct Inner {
     meter: Meter,
     trim: Mutex<[Trim; 2]>,
     server: OnceLock<Server>,
+    appending: Outage,
 }
+
+/// What the log calls them.
+const COMMANDS: &str = "the connection to Redis";
+const READING: &str = "reading from Redis";
+
+/// For how long a failed append speaks against Redis in a process that appends nothing more.
+const RECENT: Duration = Duration::from_secs(60);
 
 /// How far a stream may be trimmed, as far as is known.
 #[derive(Default)]
@@ -71,12 +81,12 @@ impl Streams {
             config.tls = Some(tls::trusting(&options.authorities)?.into());
         }
         let links = match Nodes::of(&config) {
-            None => vec![Link::open(&config, &options, &meter, None).await?],
+            None => vec![Link::open(COMMANDS, &config, &options, &meter, None).await?],
             Some(nodes) => {
                 let mut links = Vec::new();
                 for stage in Stage::STREAMED {
                     let route = Route::new(nodes.clone());
-                    let link = Link::open(&config, &options, &meter, Some(route)).await?;
+                    let link = Link::open(COMMANDS, &config, &options, &meter, Some(route)).await?;
                     find(&link, stage).await?;
                     links.push(link);
                 }
@@ -84,7 +94,8 @@ impl Streams {
             }
         };
         let server = OnceLock::new();
-        Ok(Self { inner: Arc::new(Inner { links, config, options, meter, trim: Mutex::default(), server }) })
+        let appending = Outage::of("appending to Redis");
+        Ok(Self { inner: Arc::new(Inner { links, config, options, meter, trim: Mutex::default(), server, appending }) })
     }
 
     pub fn meter(&self) -> &Meter {
@@ -94,6 +105,22 @@ impl Streams {
     /// Whether the connections for commands stand. Costs no command.
     pub fn connected(&self) -> bool {
         self.inner.links.iter().all(Link::connected)
+    }
+
+    /// Why Redis can't be used right now, as far as is known. Costs no command.
+    pub fn trouble(&self) -> Option<String> {
+        let full = || self.inner.appending.why().filter(|_| self.inner.appending.calm_for() < RECENT);
+        let lost = || (!self.connected()).then(|| "Redis is not available: the connection is lost".to_owned());
+        self.inner.links.iter().find_map(|link| link.outage().why()).or_else(full).or_else(lost)
+    }
+
+    /// Whether the last append failed: another one is a probe.
+    pub fn appends_fail(&self) -> bool {
+        self.inner.appending.why().is_some()
+    }
+
+    pub(super) fn appending(&self) -> &Outage {
+        &self.inner.appending
     }
 
     pub async fn close(&self) {
@@ -119,7 +146,7 @@ impl Streams {
     pub(super) async fn another(&self, stage: Stage) -> Result<Link> {
         let inner = &self.inner;
         let route = self.link(stage).route().map(Route::again);
-        Link::open(&inner.config, &inner.options, &inner.meter, route).await
+        Link::open(READING, &inner.config, &inner.options, &inner.meter, route).await
     }
 
     /// What was learned of the server when the process started.

@@ -11,6 +11,7 @@ use fred::types::{Builder, ClientState};
 
 use super::cluster::Route;
 use super::{Meter, Options, Purpose, Result, StreamError};
+use crate::outage::Outage;
 
 /// The commands of one connection's set-up: PING (or AUTH with a password), CLIENT ID, INFO server. A database number in
 /// the URL adds SELECT.
@@ -19,6 +20,11 @@ const COMMANDS_TO_CONNECT: u64 = 3;
 /// After so many commands in a row without an answer the connection is replaced: a peer that is gone without a word is
 /// not noticed otherwise.
 const UNHEARD: u32 = 3;
+
+/// The first pause between two attempts to connect, and what is added to each at random, so that a fleet doesn't come back
+/// all at once. Milliseconds.
+const FIRST_PAUSE: u32 = 100;
+const JITTER: u32 = 1_000;
 
 /// A connection that comes back by itself; cheap to clone.
 #[derive(Clone)]
@@ -36,6 +42,7 @@ struct Inner {
     moves: tokio::sync::Mutex<Moves>,
     /// Commands in a row that got no answer on a connection that seems to stand.
     unheard: AtomicU32,
+    outage: Arc<Outage>,
 }
 
 /// Changes of node. Many commands may learn at once that one is due; the first one makes it.
@@ -46,10 +53,18 @@ struct Moves {
 }
 
 impl Link {
-    pub(super) async fn open(config: &Config, options: &Options, meter: &Meter, route: Option<Route>) -> Result<Self> {
+    /// `what` it is for, as the log names it.
+    pub(super) async fn open(
+        what: &'static str,
+        config: &Config,
+        options: &Options,
+        meter: &Meter,
+        route: Option<Route>,
+    ) -> Result<Self> {
+        let outage = Arc::new(Outage::of(what));
         let client = match &route {
-            None => connect(config, options, meter).await?,
-            Some(route) => connect_any(config, options, meter, route).await?,
+            None => connect(config, options, meter, &outage).await?,
+            Some(route) => connect_any(config, options, meter, &outage, route).await?,
         };
         Ok(Self {
             inner: Arc::new(Inner {
@@ -60,6 +75,7 @@ impl Link {
                 route,
                 moves: tokio::sync::Mutex::default(),
                 unheard: AtomicU32::new(0),
+                outage,
             }),
         })
     }
@@ -76,14 +92,16 @@ impl Link {
         };
         let mut before = self.inner.moves.lock().await.number;
         if !self.connected() {
-            self.change(before, connect_any(&self.inner.config, &self.inner.options, &self.inner.meter, route)).await?;
+            let Inner { config, options, meter, outage, .. } = &*self.inner;
+            self.change(before, connect_any(config, options, meter, outage, route)).await?;
             before = self.inner.moves.lock().await.number;
         }
         let answer = self.send_once(purpose, &command).await;
         let Some(to) = moved(&answer) else { return Ok(answer?) };
         route.moved(&to);
         let config = at(&self.inner.config, route.owner());
-        if self.change(before, connect(&config, &self.inner.options, &self.inner.meter)).await.is_err() {
+        let Inner { options, meter, outage, .. } = &*self.inner;
+        if self.change(before, connect(&config, options, meter, outage)).await.is_err() {
             return Err(away(&to));
         }
         let answer = self.send_once(purpose, &command).await;
@@ -102,13 +120,19 @@ impl Link {
     {
         self.inner.meter.count(purpose, 1);
         let answer = command(self.client()).await;
-        match &answer {
-            Err(error) if *error.kind() == ErrorKind::Timeout && self.connected() => {
-                if self.inner.unheard.fetch_add(1, Ordering::Relaxed) + 1 == UNHEARD {
-                    tokio::spawn(self.clone().replace());
-                }
+        let useless = match &answer {
+            // A replica answers well enough, and would for ever.
+            Err(error) if matches!(StreamError::from(error.clone()), StreamError::Replica(_)) => UNHEARD,
+            Err(error) if *error.kind() == ErrorKind::Timeout && self.connected() => 1,
+            _ => 0,
+        };
+        if useless == 0 {
+            self.inner.unheard.store(0, Ordering::Relaxed);
+        } else {
+            let before = self.inner.unheard.fetch_add(useless, Ordering::Relaxed);
+            if before < UNHEARD && before + useless >= UNHEARD {
+                tokio::spawn(self.clone().replace());
             }
-            _ => self.inner.unheard.store(0, Ordering::Relaxed),
         }
         answer
     }
@@ -128,9 +152,9 @@ impl Link {
     }
 
     async fn replace(self) {
-        tracing::warn!("Redis does not answer on the connection for commands: it is replaced");
-        if !self.reconnect().await {
-            tracing::warn!("the connection for commands can't be replaced yet; Redis is still tried");
+        self.inner.outage.failed(&"Redis does not answer, or is a replica: the connection is replaced");
+        if self.reconnect().await {
+            self.inner.outage.worked();
         }
         self.inner.unheard.store(0, Ordering::Relaxed);
     }
@@ -152,6 +176,11 @@ impl Link {
         self.client().connection_ids().into_values().next()
     }
 
+    /// Whether it fails, and since when the log knows.
+    pub(super) fn outage(&self) -> &Outage {
+        &self.inner.outage
+    }
+
     pub(super) fn route(&self) -> Option<&Route> {
         self.inner.route.as_ref()
     }
@@ -165,24 +194,35 @@ impl Link {
     }
 }
 
-async fn connect(config: &Config, options: &Options, meter: &Meter) -> Result<Client> {
+async fn connect(config: &Config, options: &Options, meter: &Meter, outage: &Arc<Outage>) -> Result<Client> {
     let client = build(config, options)?;
     let commands = COMMANDS_TO_CONNECT + u64::from(config.database.is_some());
     client.init().await?;
     meter.count(Purpose::Connect, commands);
-    let meter = meter.clone();
+    let (meter, failing, working) = (meter.clone(), outage.clone(), outage.clone());
+    client.on_error(move |(error, _)| {
+        note::<()>(&failing, &Err(error.into()));
+        async { Ok(()) }
+    });
     client.on_reconnect(move |_| {
         meter.count(Purpose::Connect, commands);
+        working.worked();
         async { Ok(()) }
     });
     Ok(client)
 }
 
 /// To the node that has the stream, or else to any that answers: it knows where the stream is.
-async fn connect_any(config: &Config, options: &Options, meter: &Meter, route: &Route) -> Result<Client> {
+async fn connect_any(
+    config: &Config,
+    options: &Options,
+    meter: &Meter,
+    outage: &Arc<Outage>,
+    route: &Route,
+) -> Result<Client> {
     let mut failed = StreamError::Unavailable("no node of the cluster is known".to_owned());
     for server in route.in_turn() {
-        match connect(&at(config, Some(server)), options, meter).await {
+        match connect(&at(config, Some(server)), options, meter, outage).await {
             Ok(client) => return Ok(client),
             Err(error @ StreamError::Rejected(_)) => return Err(error),
             Err(error) => failed = error,
@@ -218,7 +258,7 @@ fn moved<T>(answer: &Result<T, Error>) -> Option<String> {
 }
 
 fn build(config: &Config, options: &Options) -> Result<Client> {
-    let longest_pause = u32::try_from(options.longest_pause.as_millis()).unwrap_or(5_000);
+    let longest_pause = u32::try_from(options.longest_pause.as_millis()).unwrap_or(3_000);
     Ok(Builder::from_config(config.clone())
         .with_connection_config(|connection| {
             connection.connection_timeout = options.connect_timeout;
@@ -230,7 +270,50 @@ fn build(config: &Config, options: &Options) -> Result<Client> {
             connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
         })
         .with_performance_config(|performance| performance.default_command_timeout = options.command_timeout)
-        // With jitter by fred; 0 attempts means for ever.
-        .set_policy(ReconnectPolicy::new_exponential(0, 100, longest_pause, 2))
+        .set_policy(pauses(longest_pause))
         .build()?)
+}
+
+/// 0 attempts means for ever.
+fn pauses(longest: u32) -> ReconnectPolicy {
+    let mut policy = ReconnectPolicy::new_exponential(0, FIRST_PAUSE, longest, 2);
+    policy.set_jitter(JITTER.min(longest));
+    policy
+}
+
+/// Takes note of an answer that says whether Redis can be used.
+pub(super) fn note<T>(outage: &Outage, answer: &Result<T>) {
+    match answer {
+        Ok(_) => outage.worked(),
+        Err(error @ (StreamError::Rejected(_) | StreamError::QuotaExceeded(_))) => outage.refused(error),
+        Err(error @ (StreamError::Unavailable(_) | StreamError::Replica(_))) => outage.failed(error),
+        Err(StreamError::NoGroup | StreamError::Refused(_)) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn attempts_to_connect_are_bounded_and_jittered_and_none_is_far_from_the_next() {
+        let longest = u32::try_from(Options::default().longest_pause.as_millis()).unwrap();
+        let schedule = |attempts: usize| {
+            let mut policy = pauses(longest);
+            (0..attempts).map(|_| policy.next_delay().expect("tried for ever")).collect::<Vec<_>>()
+        };
+        let pauses = schedule(2_000);
+        let longest = u64::from(longest + JITTER);
+        assert!(pauses.iter().all(|pause| (u64::from(FIRST_PAUSE)..longest).contains(pause)), "{pauses:?}");
+        assert!(Duration::from_millis(longest) + Options::default().connect_timeout < Duration::from_secs(9));
+        let mut hour = 3_600_000;
+        let in_an_hour = pauses.iter().take_while(|pause| {
+            hour -= i64::try_from(**pause).unwrap();
+            hour > 0
+        });
+        assert!(in_an_hour.count() <= 1_210);
+        assert_ne!(schedule(20), schedule(20), "no two processes come back in step");
+    }
 }

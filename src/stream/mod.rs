@@ -60,6 +60,9 @@ pub struct Pending {
 pub enum StreamError {
     #[error("Redis is not available: {0}")]
     Unavailable(String),
+    /// What we speak to has become a replica: the primary answers on a new connection.
+    #[error("Redis has become a replica: {0}")]
+    Replica(String),
     /// The group or the stream is gone: Redis was wiped.
     #[error("the stream's group is gone")]
     NoGroup,
@@ -102,6 +105,9 @@ impl From<fred::error::Error> for StreamError {
         if text.starts_with("MOVED ") {
             return Self::Rejected(ONE_OF_A_CLUSTER.to_owned());
         }
+        if starts(&["READONLY"]) || (starts(&["UNBLOCKED"]) && text.contains("instance state changed")) {
+            return Self::Replica(text);
+        }
         if starts(&["NOGROUP", "UNBLOCKED"]) {
             return Self::NoGroup;
         }
@@ -113,7 +119,6 @@ impl From<fred::error::Error> for StreamError {
         }
         if starts(&[
             "LOADING",
-            "READONLY",
             "OOM",
             "MASTERDOWN",
             "CLUSTERDOWN",
@@ -122,6 +127,9 @@ impl From<fred::error::Error> for StreamError {
             "TRYAGAIN",
             "ASK ",
             "NOREPLICAS",
+            // fred's own, when a connection breaks again and again under a command.
+            "Too many failed write attempts",
+            "Failed to route command",
         ]) {
             return Self::Unavailable(text);
         }
@@ -135,6 +143,19 @@ impl From<fred::error::Error> for StreamError {
             | ErrorKind::Cluster => Self::Unavailable(text),
             ErrorKind::Protocol => Self::Rejected(format!("the answer is not Redis' protocol: {text}")),
             _ => Self::Refused(text),
+        }
+    }
+}
+
+impl StreamError {
+    /// One line of what could not be done, unless the lines on Redis' outage say it already.
+    pub fn tell(&self, what: &str) {
+        match self {
+            Self::Unavailable(_) | Self::Replica(_) | Self::QuotaExceeded(_) => {
+                tracing::debug!(error = %self, "{what}");
+            }
+            // A right that is missing for one command is no outage, and nothing else would tell of it.
+            Self::NoGroup | Self::Rejected(_) | Self::Refused(_) => tracing::warn!(error = %self, "{what}"),
         }
     }
 }

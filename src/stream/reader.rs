@@ -13,7 +13,7 @@ use fred::types::{ClusterHash, CustomCommand, Key, Value};
 use tokio::task::JoinHandle;
 
 use super::commands::names;
-use super::link::Link;
+use super::link::{Link, note};
 use super::{Delivery, Purpose, Result, StreamError, Streams, reply};
 use crate::event::Stage;
 
@@ -39,6 +39,11 @@ impl Reader {
     pub async fn open(streams: &Streams, stage: Stage, consumer: &str) -> Result<Self> {
         let link = streams.another(stage).await?;
         Ok(Self { inner: Arc::new(Inner { streams: streams.clone(), link, stage, consumer: consumer.to_owned() }) })
+    }
+
+    /// Whether the reading connection stands. Costs no command.
+    pub fn connected(&self) -> bool {
+        self.inner.link.connected()
     }
 
     pub fn consumer(&self) -> &str {
@@ -92,9 +97,7 @@ impl Reader {
 
     /// Replaces a connection that is suspected to be dead.
     pub async fn reconnect(&self) {
-        if !tokio::time::timeout(WAKE, self.inner.link.reconnect()).await.unwrap_or(false) {
-            tracing::warn!(stage = %self.inner.stage, "the reading connection can't be replaced yet; Redis is still tried");
-        }
+        tokio::time::timeout(WAKE, self.inner.link.reconnect()).await.ok();
     }
 
     pub async fn close(&self) {
@@ -113,7 +116,9 @@ impl Inner {
             let consumer = self.consumer.as_str();
             client.with_options(options).xreadgroup(group, consumer, most, block, false, Key::from(stream), from).await
         };
-        Ok(reply::read(self.link.send(Purpose::Read, read).await?))
+        let answer = self.link.send(Purpose::Read, read).await;
+        note(self.link.outage(), &answer);
+        Ok(reply::read(answer?))
     }
 
     /// Sent over the connection for the stage's commands: fred's own way is a further connection, with a set-up of its own.

@@ -26,7 +26,7 @@ impl Publisher {
                 Run::Ended(Outcome::Parked { until: now + millis(pause), reason }, None)
             }
             Err(Broken::Ledger(error)) => {
-                tracing::warn!(%error, "the ledger does not answer; the task waits");
+                error.tell("the ledger does not answer; the task waits");
                 let reason = Reason::new("ledger_away", "the database did not answer");
                 let until = lease.row.task.started_at.unwrap_or(0) + millis(self.config.lease);
                 Run::Ended(Outcome::Parked { until, reason }, None)
