@@ -14,7 +14,9 @@ mod connect;
 mod entries;
 mod history;
 mod keys;
+mod lanes;
 mod limits;
+mod list;
 mod pauses;
 mod publications;
 mod release;
@@ -29,7 +31,7 @@ use std::sync::Arc;
 
 use sea_orm::sqlx;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, SqlErr, Statement,
     TransactionOptions, TransactionTrait, Value,
 };
 
@@ -45,7 +47,7 @@ pub use publications::PublicationRow;
 pub use release::{Releasable, Room, interleave};
 pub use tasks::{Released, StageCounts, TaskRow};
 pub use usage::UsageRow;
-pub use videos::{Edited, ListFilter, Priority, Status, Video, VideoPatch};
+pub use videos::{Edited, ListFilter, Priority, Status, Video, VideoPage, VideoPatch};
 pub use workers::Worker;
 
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +56,7 @@ pub enum LedgerError {
     Unavailable(DbErr),
     #[error("the database refused a statement: {0}")]
     Refused(DbErr),
-    /// A row isn't as it was read: somebody else was first.
+    /// A row isn't as it was read, or is there already: somebody else was first.
     #[error("the row was changed by somebody else")]
     Conflict,
     /// A row holds what we never wrote.
@@ -67,6 +69,7 @@ impl From<DbErr> for LedgerError {
         match &error {
             DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Self::Unavailable(error),
             DbErr::Exec(inner) | DbErr::Query(inner) if is_transient(inner) => Self::Unavailable(error),
+            _ if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => Self::Conflict,
             _ => Self::Refused(error),
         }
     }
@@ -169,6 +172,19 @@ impl Session {
             _ => "",
         }
     }
+
+    /// The same for many rows, without those that somebody else has locked.
+    fn skip_locked(&self) -> &'static str {
+        if self.for_update().is_empty() { "" } else { " for update skip locked" }
+    }
+
+    /// Whoever writes what belongs to a video locks the video first, on PostgreSQL: so no two of them wait for each other.
+    async fn lock_video(&self, id: &str, value: String) -> Result<()> {
+        if !self.for_update().is_empty() {
+            self.one(&format!("select 1 as one from videos where id = {id} for update"), [value.into()]).await?;
+        }
+        Ok(())
+    }
 }
 
 /// One transaction, at one time. Dropped without [`Tx::commit`], it never was.
@@ -209,6 +225,11 @@ impl Deref for Tx {
     fn deref(&self) -> &Session {
         &self.session
     }
+}
+
+/// `$1, $2, …`, for `in`.
+fn places(number: usize) -> String {
+    (1..=number).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Reads a column that holds something with a text form.
