@@ -18,6 +18,10 @@ impl MigrationTrait for Plans {
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         super::run(manager, DOWN).await
     }
+
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
 }
 
 const UP: &[&str] = &[

@@ -164,9 +164,8 @@ fn place(row: &QueryResult) -> Result<usize> {
 impl Search<'_> {
     async fn of_priority(&mut self, priority: usize, free: usize) -> Result<Vec<TaskId>> {
         let heads = self.creators.iter().enumerate();
-        let mut turn: Vec<_> = heads
-            .filter_map(|(at, creator)| creator.head(priority).map(|head| (creator.served, head, at)))
-            .collect();
+        let mut turn: Vec<_> =
+            heads.filter_map(|(at, creator)| creator.head(priority).map(|head| (creator.served, head, at))).collect();
         turn.sort_unstable();
         let mut chosen = Vec::new();
         for round in 1.. {
@@ -228,16 +227,12 @@ impl Search<'_> {
 
 impl Tx {
     async fn lane(&self, stage: Stage, priority: usize, account: &str, most: usize) -> Result<Vec<Due>> {
-        let sql = "select id, due_at from tasks where stage = $1 and state = 'waiting' and priority = $2 and account_id = $3
+        let sql =
+            "select id, due_at from tasks where stage = $1 and state = 'waiting' and priority = $2 and account_id = $3
                    and due_at <= $4 order by due_at, id limit $5";
         let number = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-        let values: [Value; 5] = [
-            stage.as_str().into(),
-            number(priority).into(),
-            account.into(),
-            self.now().into(),
-            number(most).into(),
-        ];
+        let values: [Value; 5] =
+            [stage.as_str().into(), number(priority).into(), account.into(), self.now().into(), number(most).into()];
         let rows = self.all(sql, values).await?;
         rows.iter().map(|row| Ok(Due { at: row.try_get("", "due_at")?, task: parsed(row, "id")? })).collect()
     }

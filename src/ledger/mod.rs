@@ -31,8 +31,8 @@ use std::sync::Arc;
 
 use sea_orm::sqlx;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, SqlErr, Statement,
-    TransactionOptions, TransactionTrait, Value,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, SqlErr,
+    Statement, TransactionOptions, TransactionTrait, Value,
 };
 
 pub use accounts::{Account, AccountState, NewAccount, TokenPair};
@@ -146,6 +146,7 @@ pub struct Session {
 
 impl Session {
     fn statement(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
+        tracing::trace!(target: "subiteya::sql", sql);
         Statement::from_sql_and_values(self.backend, sql, values)
     }
 

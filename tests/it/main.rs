@@ -13,6 +13,7 @@ mod fixture;
 mod http;
 mod ingest;
 mod layers;
+mod ledger;
 mod pipeline;
 mod pitfalls;
 mod publish_model;
