@@ -17,6 +17,8 @@ use crate::migrations::Migrator;
 
 /// How long a statement waits for another process' write on SQLite before it gives up.
 const BUSY: Duration = Duration::from_secs(20);
+/// How long a request waits for a connection to PostgreSQL before it is told that there is none.
+const AWAY: Duration = Duration::from_secs(5);
 /// Any number, but always the same: PostgreSQL's advisory lock that lets one process migrate at a time.
 const MIGRATION_LOCK: i64 = 0x5b17e7a;
 
@@ -76,7 +78,8 @@ impl Ledger {
 }
 
 async fn connect(url: &str) -> Result<(DatabaseConnection, DatabaseConnection), ConnectError> {
-    let (readers, writers) = if sqlite_path(url).is_some() { (4, 1) } else { (8, 8) };
+    let sqlite = sqlite_path(url).is_some();
+    let (readers, writers) = if sqlite { (4, 1) } else { (8, 8) };
     if let Some(folder) = sqlite_path(url).as_deref().and_then(Path::parent) {
         std::fs::create_dir_all(folder).map_err(|error| {
             ConnectError::Rejected(format!("the folder {} can't be made: {error}", folder.display()))
@@ -88,7 +91,7 @@ async fn connect(url: &str) -> Result<(DatabaseConnection, DatabaseConnection), 
             .max_connections(connections)
             .min_connections(1)
             .connect_timeout(Duration::from_secs(5))
-            .acquire_timeout(BUSY + Duration::from_secs(5))
+            .acquire_timeout(if sqlite { BUSY + Duration::from_secs(5) } else { AWAY })
             .idle_timeout(Duration::from_secs(600))
             .sqlx_logging(false)
             .map_sqlx_sqlite_opts(|sqlite| {

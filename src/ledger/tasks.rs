@@ -136,20 +136,24 @@ impl Session {
         let sql = format!(
             "select {columns} from tasks t where t.stage = $1 and t.state = 'queued' and t.queued_at < $2 and exists (
                 select 1 from tasks later where later.stage = t.stage and later.seq > t.seq
-                and later.queued_at > t.queued_at + $3 and later.started_at is not null and later.started_at < $4)
-                order by t.seq"
+                and later.queued_at > t.queued_at + $3 and later.started_at is not null and later.started_at < $4)"
         );
         let values: [Value; 4] =
             [stage.as_str().into(), (now - margin).into(), margin.into(), (now - margin / 2).into()];
-        self.all(&sql, values).await?.iter().map(read).collect()
+        self.by_release(&sql, values).await
+    }
+
+    /// In the order of their releases. Sorted here: SQLite would read all of the stage in that order.
+    async fn by_release(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<Vec<TaskRow>> {
+        let mut rows = self.all(sql, values).await?.iter().map(read).collect::<Result<Vec<TaskRow>>>()?;
+        rows.sort_by_key(|row| row.task.seq);
+        Ok(rows)
     }
 
     /// Rule 8b: queued tasks that were released before a reader found its stream empty.
     pub async fn unread_before(&self, stage: Stage, before: i64) -> Result<Vec<TaskRow>> {
-        let sql = format!(
-            "select {COLUMNS} from tasks where stage = $1 and state = 'queued' and queued_at < $2 order by seq"
-        );
-        self.all(&sql, [stage.as_str().into(), before.into()]).await?.iter().map(read).collect()
+        let sql = format!("select {COLUMNS} from tasks where stage = $1 and state = 'queued' and queued_at < $2");
+        self.by_release(&sql, [stage.as_str().into(), before.into()]).await
     }
 
     /// Whether anything is out on the stage's stream and not ended.

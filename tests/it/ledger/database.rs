@@ -69,7 +69,9 @@ impl Database {
     }
 
     pub(super) async fn raw(&self) -> Raw {
-        Raw(sea_orm::Database::connect(&self.url).await.expect("a connection"))
+        let mut options = sea_orm::ConnectOptions::new(&self.url);
+        options.max_connections(1).sqlx_logging(false);
+        Raw(sea_orm::Database::connect(options).await.expect("a connection"))
     }
 
     /// An account of the same name, whose creator is `open_<name>`.
@@ -187,7 +189,7 @@ pub(super) fn claim(lease: u64, entry: &str) -> Claim {
 
 /// The task under a lease of this claim.
 pub(super) fn leased(task: &Task, claim: Claim, now: i64) -> Task {
-    match task.lease(claim, now) {
+    match (Task { due_at: task.due_at.min(now), ..task.clone() }).lease(claim, now) {
         Ok(Leased::Granted(task)) => task,
         other => panic!("no lease: {other:?}"),
     }

@@ -151,11 +151,8 @@ async fn figures(name: &str, number: usize, db: Database) {
         ("list by user and status", timed(|| list(user())).await),
         ("search, found", timed(|| list(search("number 7"))).await),
         ("search, missed", timed(|| list(search("nowhere"))).await),
-        (
-            "stage counts",
-            timed(|| async { drop(ledger.stage_counts(Stage::Publish, 0).await.expect("counted")) }).await,
-        ),
-        ("status counts", timed(|| async { drop(ledger.status_counts().await.expect("counted")) }).await),
+        ("stage counts", timed(|| async { _ = ledger.stage_counts(Stage::Publish, 0).await.expect("counted") }).await),
+        ("status counts", timed(|| async { _ = ledger.status_counts().await.expect("counted") }).await),
     ];
     let shown: Vec<String> = figures.iter().map(|(what, time)| format!("{what} {time:.1}")).collect();
     println!("{name:>12} {number:>10}  {}", shown.join(" · "));
@@ -178,8 +175,8 @@ async fn lease_and_settle(db: &Database) {
     tx.commit().await.expect("committed");
 }
 
-/// Ten processes that do nothing but write: how long one of them waits for its turn at the file. No lease may be shorter
-/// than three times that (`config::stage`).
+/// Ten processes that do nothing but write: how long one of them waits for its turn at the file. No lease should be
+/// shorter than three times that.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a bench"]
 async fn how_long_a_write_waits_on_sqlite() {

@@ -123,7 +123,7 @@ async fn plan(raw: &Raw, sql: &str) -> Vec<String> {
         let rows = raw.all(&format!("explain query plan {sql}"), vec![]).await;
         return rows.iter().map(|row| row.try_get("", "detail").unwrap()).collect();
     }
-    let values = (1..100).take_while(|number| sql.contains(&format!("${number}"))).map(|_| "null").collect::<Vec<_>>();
+    let values = (1..).take_while(|number| sql.contains(&format!("${number}"))).map(|_| "null").collect::<Vec<_>>();
     let values = if values.is_empty() { String::new() } else { format!("({})", values.join(", ")) };
     raw.run("set plan_cache_mode = force_generic_plan").await;
     raw.run(&format!("prepare explained as {sql}")).await;
@@ -139,7 +139,7 @@ fn reads_all(line: &str) -> bool {
     const ORDERED: [&str; 4] = ["tasks_waiting", "tasks_again", "tasks_trim", "sqlite_autoindex_videos_1"];
     let words: Vec<&str> = line.split_whitespace().collect();
     let sqlite = words.first() == Some(&"SCAN") && GROWING.contains(&words[1])
-        || line.starts_with("SEARCH") && line.ends_with("(stage=?)")
+        || line.starts_with("SEARCH") && line.contains(" tasks_") && line.ends_with("(stage=?)")
         || line.contains("USE TEMP B-TREE FOR ORDER BY") && line.contains("videos");
     let postgres =
         line.contains("Seq Scan on") && GROWING.iter().any(|table| line.contains(&format!("Seq Scan on {table} ")));
