@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use sea_orm::{QueryResult, Value};
 
 use super::release::Releasable;
-use super::{Result, Tx, parsed};
+use super::{Result, Tx, parsed, places};
 use crate::event::{Stage, TaskId};
 
 /// More than any creator has out.
@@ -90,16 +90,7 @@ impl Tx {
             Ok((name, Creator::new(row.try_get("", "served")?, allowance)))
         };
         // `min` and `max` of an index are one step each, so the recursion visits every lane and no task behind a head.
-        let open = match stage {
-            Stage::Edit | Stage::Confirm => String::new(),
-            Stage::Publish => format!(
-                "and exists (select 1 from accounts a where a.id = l.account and a.state = 'ACTIVE')
-                 and not exists (select 1 from limits c where c.name = 'publish/' || h.creator
-                    and (c.closed_until > $2 or c.open_at > $2 and $3 < {UNLIMITED}))"
-            ),
-        };
-        let sql = format!(
-            "with recursive lanes (priority, account) as (
+        let sql = "with recursive lanes (priority, account) as (
                 select p.priority, (select min(t.account_id) from tasks t
                     where t.stage = $1 and t.state = 'waiting' and t.priority = p.priority)
                 from (select cast(0 as bigint) as priority union all select 1 union all select 2) p
@@ -108,21 +99,40 @@ impl Tx {
                     where t.stage = $1 and t.state = 'waiting' and t.priority = l.priority and t.account_id > l.account)
                 from lanes l where l.account is not null
             )
-            select l.priority, l.account, h.creator, h.id, h.due_at,
-                coalesce((select max(s.seq) from tasks s where s.stage = $1 and s.creator = h.creator), 0) as served
-            from lanes l join tasks h on h.id = (select t.id from tasks t where t.stage = $1 and t.state = 'waiting'
-                and t.priority = l.priority and t.account_id = l.account and t.due_at <= $2 order by t.due_at, t.id limit 1)
-            where l.account is not null {open} and {NOT_PAUSED}"
-        );
-        let mut values: Vec<Value> = vec![stage.as_str().into(), self.now().into()];
-        if stage == Stage::Publish {
-            values.push(per_creator.into());
+            select (select t.id from tasks t where t.stage = $1 and t.state = 'waiting' and t.priority = l.priority
+                and t.account_id = l.account and t.due_at <= $2 order by t.due_at, t.id limit 1) as head
+            from lanes l where l.account is not null";
+        let mut heads = Vec::new();
+        for row in self.all(sql, [stage.as_str().into(), self.now().into()]).await? {
+            heads.extend(row.try_get::<Option<String>>("", "head")?);
         }
-        for row in self.all(&sql, values).await? {
-            let head = Due { at: row.try_get("", "due_at")?, task: parsed(&row, "id")? };
-            let lane = Lane { account: row.try_get("", "account")?, known: vec![head], asked: 1 };
-            let (name, new) = creator(&row)?;
-            creators.entry(name).or_insert(new).lanes[place(&row)?].push(lane);
+        let open = match stage {
+            Stage::Edit | Stage::Confirm => String::new(),
+            Stage::Publish => format!(
+                "and exists (select 1 from accounts a where a.id = h.account_id and a.state = 'ACTIVE')
+                 and not exists (select 1 from limits c where c.name = 'publish/' || h.creator
+                    and (c.closed_until > $2 or c.open_at > $2 and $3 < {UNLIMITED}))"
+            ),
+        };
+        // By their ids and not by a join, for which PostgreSQL would read all tasks.
+        for heads in heads.chunks(500) {
+            let mut values: Vec<Value> = vec![stage.as_str().into(), self.now().into()];
+            if stage == Stage::Publish {
+                values.push(per_creator.into());
+            }
+            let sql = format!(
+                "select h.priority, h.account_id, h.creator, h.id, h.due_at,
+                    coalesce((select max(s.seq) from tasks s where s.stage = $1 and s.creator = h.creator), 0) as served
+                 from tasks h where h.id in ({}) and {NOT_PAUSED} {open}",
+                places(values.len(), heads.len())
+            );
+            values.extend(heads.iter().map(|id| id.as_str().into()));
+            for row in self.all(&sql, values).await? {
+                let head = Due { at: row.try_get("", "due_at")?, task: parsed(&row, "id")? };
+                let lane = Lane { account: row.try_get("", "account_id")?, known: vec![head], asked: 1 };
+                let (name, new) = creator(&row)?;
+                creators.entry(name).or_insert(new).lanes[place(&row)?].push(lane);
+            }
         }
         if stage == Stage::Publish {
             // A publication that has its publish id was released before.
@@ -131,9 +141,8 @@ impl Tx {
                     (select max(s.seq) from tasks s where s.stage = $1 and s.creator = h.creator) as served
                  from tasks h join publications r on r.video_id = h.video_id join accounts a on a.id = h.account_id
                  where h.stage = $1 and h.state = 'waiting' and h.seq > 0 and h.due_at <= $2
-                    and r.publish_id is not null and a.state = 'ACTIVE' and {}
-                 order by h.due_at, h.id limit 1000",
-                NOT_PAUSED.replace("l.account", "h.account_id")
+                    and r.publish_id is not null and a.state = 'ACTIVE' and {NOT_PAUSED}
+                 order by h.due_at, h.id limit 1000"
             );
             for row in self.all(&sql, [stage.as_str().into(), self.now().into()]).await? {
                 let one = Due { at: row.try_get("", "due_at")?, task: parsed(&row, "id")? };
@@ -157,7 +166,7 @@ impl Tx {
 }
 
 const NOT_PAUSED: &str = "not exists (select 1 from pauses p
-    where p.name = 'account/' || l.account and coalesce(p.until_at, $2 + 1) > $2)";
+    where p.name = 'account/' || h.account_id and coalesce(p.until_at, $2 + 1) > $2)";
 
 fn place(row: &QueryResult) -> Result<usize> {
     let priority: i64 = row.try_get("", "priority")?;

@@ -72,7 +72,7 @@ impl Session {
         if found.is_empty() {
             return Ok(VideoPage { videos: Vec::new(), next: more });
         }
-        let sql = format!("select * from videos where id in ({}) order by id desc", places(found.len()));
+        let sql = format!("select * from videos where id in ({}) order by id desc", places(0, found.len()));
         let videos = self.all(&sql, found.iter().map(|id| id.to_string().into())).await?;
         let page = cut(videos.iter().map(read).collect::<Result<_>>()?, limit);
         Ok(VideoPage { next: page.next.or(more), ..page })

@@ -228,9 +228,9 @@ impl Deref for Tx {
     }
 }
 
-/// `$1, $2, …`, for `in`.
-fn places(number: usize) -> String {
-    (1..=number).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
+/// `$1, $2, …`, for `in`; behind so many other values.
+fn places(behind: usize, number: usize) -> String {
+    (behind + 1..=behind + number).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Reads a column that holds something with a text form.

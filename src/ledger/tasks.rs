@@ -60,7 +60,7 @@ impl Session {
         let columns = COLUMNS.split(", ").map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", ");
         let sql = format!(
             "select {columns}, v.trace from tasks t join videos v on v.id = t.video_id where t.id in ({}){}",
-            places(ids.len()),
+            places(0, ids.len()),
             self.skip_locked().replace(" skip", " of t skip")
         );
         let rows = self.all(&sql, ids.iter().map(|id| id.to_string().into())).await?;
@@ -95,7 +95,7 @@ impl Session {
         }
         let sql = format!(
             "select {COLUMNS} from tasks where state in ('waiting', 'queued', 'running') and video_id in ({})",
-            places(videos.len())
+            places(0, videos.len())
         );
         self.all(&sql, videos.iter().map(|video| video.to_string().into())).await?.iter().map(read).collect()
     }
