@@ -4,6 +4,7 @@
 use sea_orm_migration::prelude::*;
 
 mod m0001_first;
+mod m0002_connect;
 mod m0004_plans;
 
 pub(crate) struct Migrator;
@@ -11,7 +12,7 @@ pub(crate) struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_first::First), Box::new(m0004_plans::Plans)]
+        vec![Box::new(m0001_first::First), Box::new(m0002_connect::Connect), Box::new(m0004_plans::Plans)]
     }
 }
 

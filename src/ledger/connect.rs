@@ -12,6 +12,7 @@ use sea_orm::{
 use sea_orm_migration::MigratorTrait;
 
 use super::clock::Clock;
+use super::foreign;
 use super::{Connection, Inner, Ledger, LedgerError, Session, Tx};
 use crate::migrations::Migrator;
 
@@ -78,6 +79,8 @@ impl Ledger {
 }
 
 async fn connect(url: &str) -> Result<(DatabaseConnection, DatabaseConnection), ConnectError> {
+    let (plain_url, schema) = foreign::split_schema(url)?;
+    let (plain_url, schema) = (plain_url.as_str(), schema.as_deref());
     let sqlite = sqlite_path(url).is_some();
     let (readers, writers) = if sqlite { (4, 1) } else { (8, 8) };
     if let Some(folder) = sqlite_path(url).as_deref().and_then(Path::parent) {
@@ -86,7 +89,7 @@ async fn connect(url: &str) -> Result<(DatabaseConnection, DatabaseConnection), 
         })?;
     }
     let open = |connections: u32| async move {
-        let mut options = ConnectOptions::new(url);
+        let mut options = ConnectOptions::new(plain_url);
         options
             .max_connections(connections)
             .min_connections(1)
@@ -101,6 +104,9 @@ async fn connect(url: &str) -> Result<(DatabaseConnection, DatabaseConnection), 
                     .synchronous(SqliteSynchronous::Full)
                     .busy_timeout(BUSY)
             });
+        if let Some(schema) = schema {
+            options.set_schema_search_path(schema);
+        }
         Database::connect(options).await.map_err(classify)
     };
     // One after the other: the first connection to a new SQLite file switches it to WAL.
@@ -169,6 +175,10 @@ async fn with_migration_lock<T>(
     migrate: impl AsyncFnOnce() -> Result<T, ConnectError>,
 ) -> Result<T, ConnectError> {
     let migrate = async || {
+        if let Some(schema) = foreign::split_schema(url)?.1 {
+            foreign::make_schema(writer, &schema).await?;
+        }
+        foreign::refuse_foreign(writer, url).await?;
         Migrator::install(writer).await?;
         refuse_newer(writer).await?;
         migrate().await
@@ -202,6 +212,8 @@ impl From<DbErr> for ConnectError {
     fn from(error: DbErr) -> Self {
         match LedgerError::from(error) {
             LedgerError::Unavailable(error) => Self::Unreachable(error.to_string()),
+            // Ours, and a sentence already.
+            LedgerError::Refused(DbErr::Custom(text)) => Self::Migration(text),
             other => Self::Migration(other.to_string()),
         }
     }

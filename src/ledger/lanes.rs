@@ -14,7 +14,7 @@ use super::{Result, Tx, parsed, places};
 use crate::event::{Stage, TaskId};
 
 /// More than any creator has out.
-const UNLIMITED: i64 = 1_000_000;
+pub(super) const UNLIMITED: i64 = 1_000_000;
 
 /// A due task; sorts in the order of its lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -12,6 +12,9 @@
 //!
 //! [`lanes`]: super::lanes
 
+use sea_orm::Value;
+
+use super::lanes::UNLIMITED;
 use super::tasks::Released;
 use super::{LedgerError, Result, Tx};
 use crate::event::{Entry, Stage, TaskId};
@@ -37,6 +40,15 @@ impl Room {
 pub struct Releasable {
     pub task: TaskId,
     pub priority: usize,
+}
+
+/// Due tasks that no pause and no limit of a creator holds up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ready {
+    /// They need a permit of the stage's limit to start.
+    pub limited: i64,
+    /// They go on with a publish id that they have, and need none.
+    pub resuming: i64,
 }
 
 /// One over the weights 6 : 3 : 1, as whole numbers.
@@ -138,6 +150,61 @@ impl Tx {
         self.run(sql, [stage.as_str().into(), passes[0].into(), passes[1].into(), passes[2].into()]).await?;
         Ok(())
     }
+}
+
+impl super::Ledger {
+    /// What could be started now, released or not, where neither the stage's limit nor a pause of it stood in the way.
+    pub async fn ready(&self, stage: Stage, per_creator: Option<u32>, now: i64) -> Result<Ready> {
+        let sql = format!(
+            "{}, startable as (
+                select resumes from ready
+                union all
+                select case when {RESUMES} then 1 else 0 end as resumes from tasks t where t.stage = $1 and t.state = 'queued'
+            )
+            select resumes, count(*) as number from startable group by resumes",
+            ready_tasks(stage)
+        );
+        let values: [Value; 3] = [stage.as_str().into(), now.into(), per_creator.map_or(UNLIMITED, i64::from).into()];
+        let mut ready = Ready::default();
+        for row in self.all(&sql, values).await? {
+            let resumes: i32 = row.try_get("", "resumes")?;
+            let number: i64 = row.try_get("", "number")?;
+            if resumes == 1 { ready.resuming = number } else { ready.limited = number }
+        }
+        Ok(ready)
+    }
+}
+
+/// A publication that has its publish id resumes: it needs no permit, so no limit holds it up.
+const RESUMES: &str =
+    "exists (select 1 from publications r where r.video_id = t.video_id and r.publish_id is not null)";
+
+/// The beginning of a query over `ready`: the stage's ($1) tasks that are due ($2), of creators who are neither paused
+/// nor closed nor have as much out as their limit allows ($3).
+fn ready_tasks(stage: Stage) -> String {
+    let creators = match stage {
+        Stage::Edit | Stage::Confirm => String::new(),
+        Stage::Publish => format!(
+            "and exists (select 1 from accounts a where a.id = t.account_id and a.state = 'ACTIVE')
+             and ({RESUMES} or not exists (select 1 from limits l
+                where l.name = 'publish/' || t.creator and (l.closed_until > $2 or l.open_at > $2 and $3 < {UNLIMITED})))"
+        ),
+    };
+    format!(
+        "with due as (
+            select t.creator, case when {RESUMES} then 1 else 0 end as resumes,
+                row_number() over (partition by t.creator order by t.priority, t.due_at, t.id) as of_creator
+            from tasks t
+            where t.stage = $1 and t.state = 'waiting' and t.due_at <= $2
+                and not exists (select 1 from pauses p
+                    where p.name = 'account/' || t.account_id and coalesce(p.until_at, $2 + 1) > $2)
+                {creators}
+        ), ready as (
+            select d.* from due d
+            where $3 >= {UNLIMITED} or d.resumes = 1 or d.of_creator <= $3 - (select count(*) from tasks o
+                where o.stage = $1 and o.creator = d.creator and o.state in ('queued', 'running') and o.permitted = 0)
+        )"
+    )
 }
 
 #[cfg(test)]
