@@ -139,9 +139,10 @@ impl Tx {
             let sql = format!(
                 "select h.id, h.priority, h.creator, h.due_at,
                     (select max(s.seq) from tasks s where s.stage = $1 and s.creator = h.creator) as served
-                 from tasks h join publications r on r.video_id = h.video_id join accounts a on a.id = h.account_id
+                 from tasks h
                  where h.stage = $1 and h.state = 'waiting' and h.seq > 0 and h.due_at <= $2
-                    and r.publish_id is not null and a.state = 'ACTIVE' and {NOT_PAUSED}
+                    and (select r.publish_id from publications r where r.video_id = h.video_id) is not null
+                    and (select a.state from accounts a where a.id = h.account_id) = 'ACTIVE' and {NOT_PAUSED}
                  order by h.due_at, h.id limit 1000"
             );
             for row in self.all(&sql, [stage.as_str().into(), self.now().into()]).await? {

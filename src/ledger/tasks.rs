@@ -59,7 +59,7 @@ impl Session {
     pub(super) async fn unlocked(&self, ids: &[TaskId]) -> Result<Vec<(TaskRow, TraceId)>> {
         let columns = COLUMNS.split(", ").map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", ");
         let sql = format!(
-            "select {columns}, v.trace from tasks t join videos v on v.id = t.video_id where t.id in ({}){}",
+            "select {columns}, (select v.trace from videos v where v.id = t.video_id) as trace from tasks t where t.id in ({}){}",
             places(0, ids.len()),
             self.skip_locked().replace(" skip", " of t skip")
         );
