@@ -142,7 +142,7 @@ async fn act(ledger: &Ledger, number: usize, publish: &Task, confirm: &Task) -> 
     match number {
         0 | 1 => drop(tx.release(Stage::Publish, room).await?),
         // A worker: lease, then settle, with limits between.
-        2 | 3 | 4 => {
+        2..=4 => {
             let (task, other) = if number == 4 { (confirm, publish) } else { (publish, confirm) };
             let row = tx.task(task.id).await?.expect("a row").task;
             let Ok(Leased::Granted(running)) = row.lease(claim(1, "1-0"), tx.now()) else { return Ok(()) };

@@ -27,8 +27,10 @@ fn reason() -> Reason {
     Reason::new("rate_limit", "TikTok says: \"later\" — 'please' 🙏 %_\\")
 }
 
+type Move = Box<dyn Fn(&Task) -> Result<Task, Refused> + Send + Sync>;
+
 /// All moves, one after the other, each from where the one before ended.
-fn moves(now: i64) -> Vec<(&'static str, Box<dyn Fn(&Task) -> Result<Task, Refused> + Send + Sync>)> {
+fn moves(now: i64) -> Vec<(&'static str, Move)> {
     let lease = |secs| Duration::from_secs(secs);
     let token = LeaseToken::new();
     let take = move |task: &Task, entry: &str, until: i64| {
