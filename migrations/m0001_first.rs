@@ -17,6 +17,10 @@ impl MigrationTrait for First {
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         super::run(manager, DOWN).await
     }
+
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
 }
 
 const UP: &[&str] = &[

@@ -10,6 +10,10 @@ impl MigrationName for Chores {
 
 #[async_trait::async_trait]
 impl MigrationTrait for Chores {
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         super::run(manager, UP).await
     }

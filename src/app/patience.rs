@@ -67,7 +67,9 @@ impl From<ConnectError> for Refusal {
     fn from(error: ConnectError) -> Self {
         match error {
             ConnectError::Unreachable(text) => Self::Away(text),
-            ConnectError::Rejected(_) | ConnectError::Migration(_) => Self::Wrong(error.to_string()),
+            ConnectError::Rejected(_) | ConnectError::Migration(_) | ConnectError::Newer(_) => {
+                Self::Wrong(error.to_string())
+            }
         }
     }
 }

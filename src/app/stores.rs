@@ -16,7 +16,10 @@ pub(super) fn unavailable(error: LedgerError) -> Failure {
 
 pub(super) async fn migrate(config: &Config, step: Migrate, manner: Manner) -> Result<(), Failure> {
     let url = parts::database_url(config);
-    let failed = |error: ConnectError| Failure::failed(error.to_string());
+    let failed = |error: ConnectError| match error {
+        ConnectError::Newer(_) => Failure::new(Exit::Configuration, error.to_string()),
+        other => Failure::failed(other.to_string()),
+    };
     match step {
         Migrate::Up if manner.dry_run => {}
         Migrate::Up => drop(parts::ledger(config).await?),

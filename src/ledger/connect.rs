@@ -43,6 +43,12 @@ pub enum ConnectError {
     Rejected(String),
     #[error("the schema can't be brought up to date: {0}")]
     Migration(String),
+    /// Never touched: what this program would write may mean something else there.
+    #[error(
+        "the schema is of a newer SubiteYa, which has {0}; run that one, or take its migrations back with it \
+         (`subiteya migrate down`)"
+    )]
+    Newer(String),
 }
 
 impl Ledger {
@@ -89,7 +95,8 @@ impl Ledger {
 async fn connect(url: &str) -> Result<(DatabaseConnection, DatabaseConnection), ConnectError> {
     let (plain_url, schema) = foreign::split_schema(url)?;
     let (plain_url, schema) = (plain_url.as_str(), schema.as_deref());
-    let (readers, writers) = if sqlite_path(url).is_some() { (4, 1) } else { (8, 8) };
+    let sqlite = sqlite_path(url).is_some();
+    let (readers, writers) = if sqlite { (4, 1) } else { (8, 8) };
     if let Some(folder) = sqlite_path(url).as_deref().and_then(Path::parent) {
         std::fs::create_dir_all(folder).map_err(|error| {
             ConnectError::Rejected(format!("the folder {} can't be made: {error}", folder.display()))
@@ -193,67 +200,74 @@ fn sqlite_path(url: &str) -> Option<PathBuf> {
 }
 
 async fn migrate_up(url: &str, writer: &DatabaseConnection) -> Result<(), ConnectError> {
-    with_migration_lock(url, writer, || async {
-        if let Some(schema) = foreign::split_schema(url).ok().and_then(|(_, schema)| schema) {
-            foreign::make_schema(writer, &schema).await?;
-        }
-        foreign::refuse_foreign(writer, url).await?;
-        Migrator::up(writer, None).await
-    })
-    .await
+    with_migration_lock(url, writer, async || Ok(Migrator::up(writer, None).await?)).await
 }
 
 /// Takes back the last `steps` migrations, or all.
 pub async fn migrate_down(url: &str, steps: Option<u32>) -> Result<(), ConnectError> {
     let (_, writer) = connect(url).await?;
-    with_migration_lock(url, &writer, || async { Migrator::down(&writer, steps).await }).await
+    with_migration_lock(url, &writer, async || Ok(Migrator::down(&writer, steps).await?)).await
 }
 
 /// Each migration's name, and whether it is applied.
 pub async fn migration_status(url: &str) -> Result<Vec<(String, bool)>, ConnectError> {
     let (_, writer) = connect(url).await?;
-    foreign::refuse_foreign(&writer, url).await.map_err(migration)?;
-    Migrator::install(&writer).await.map_err(migration)?;
-    let migrations = Migrator::get_migration_with_status(&writer).await.map_err(migration)?;
-    Ok(migrations
-        .iter()
-        .map(|migration| {
-            (migration.name().to_owned(), migration.status() == sea_orm_migration::MigrationStatus::Applied)
-        })
-        .collect())
-}
-
-fn migration(error: DbErr) -> ConnectError {
-    ConnectError::Migration(match error {
-        // Ours, and a sentence already.
-        DbErr::Custom(text) => text,
-        other => other.to_string(),
+    let status = |migration: &sea_orm_migration::Migration| {
+        (migration.name().to_owned(), migration.status() == sea_orm_migration::MigrationStatus::Applied)
+    };
+    with_migration_lock(url, &writer, async || {
+        Ok(Migrator::get_migration_with_status(&writer).await?.iter().map(status).collect())
     })
+    .await
 }
 
 /// Two migrators at once fail on either database, so one waits for the other.
-async fn with_migration_lock<F: Future<Output = Result<(), DbErr>>>(
+async fn with_migration_lock<T>(
     url: &str,
     writer: &DatabaseConnection,
-    migrate: impl FnOnce() -> F,
-) -> Result<(), ConnectError> {
-    let failed = |error: String| ConnectError::Migration(error);
-    if let Some(path) = sqlite_path(url) {
-        let beside = path.with_extension("migrating");
-        let lock = tokio::task::spawn_blocking(move || {
-            let file = std::fs::File::create(&beside)?;
-            file.lock()?;
-            Ok::<_, std::io::Error>(file)
-        });
-        let _held =
-            lock.await.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
-        return migrate().await.map_err(migration);
+    migrate: impl AsyncFnOnce() -> Result<T, ConnectError>,
+) -> Result<T, ConnectError> {
+    let migrate = async || {
+        if let Some(schema) = foreign::split_schema(url)?.1 {
+            foreign::make_schema(writer, &schema).await?;
+        }
+        foreign::refuse_foreign(writer, url).await?;
+        Migrator::install(writer).await?;
+        refuse_newer(writer).await?;
+        migrate().await
+    };
+    let Some(path) = sqlite_path(url) else {
+        let guard = writer.begin().await?;
+        guard.execute_unprepared(&format!("select pg_advisory_xact_lock({MIGRATION_LOCK})")).await?;
+        let done = migrate().await?;
+        guard.commit().await?;
+        return Ok(done);
+    };
+    let beside = path.with_extension("migrating");
+    let locked = tokio::task::spawn_blocking(move || {
+        let file = std::fs::File::create(&beside)?;
+        file.lock()?;
+        Ok::<_, std::io::Error>(file)
+    });
+    let locked = locked.await.map_err(std::io::Error::other).and_then(|locked| locked);
+    let _held = locked.map_err(|error| ConnectError::Migration(error.to_string()))?;
+    migrate().await
+}
+
+async fn refuse_newer(writer: &DatabaseConnection) -> Result<(), ConnectError> {
+    let known: Vec<String> = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
+    let applied = Migrator::get_migration_models(writer).await?.into_iter().map(|row| row.version);
+    let unknown: Vec<String> = applied.filter(|name| !known.contains(name)).collect();
+    if unknown.is_empty() { Ok(()) } else { Err(ConnectError::Newer(unknown.join(", "))) }
+}
+
+impl From<DbErr> for ConnectError {
+    fn from(error: DbErr) -> Self {
+        match LedgerError::from(error) {
+            LedgerError::Unavailable(error) => Self::Unreachable(error.to_string()),
+            // Ours, and a sentence already.
+            LedgerError::Refused(DbErr::Custom(text)) => Self::Migration(text),
+            other => Self::Migration(other.to_string()),
+        }
     }
-    let guard = writer.begin().await.map_err(|error| failed(error.to_string()))?;
-    guard
-        .execute_unprepared(&format!("select pg_advisory_xact_lock({MIGRATION_LOCK})"))
-        .await
-        .map_err(|error| failed(error.to_string()))?;
-    migrate().await.map_err(migration)?;
-    guard.commit().await.map_err(|error| failed(error.to_string()))
 }

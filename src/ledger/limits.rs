@@ -19,7 +19,15 @@ pub struct LimitRow {
 impl Session {
     pub async fn limit(&self, name: &str) -> Result<LimitRow> {
         let sql = format!("select * from limits where name = $1{}", self.for_update());
-        Ok(self.one(&sql, [name.into()]).await?.as_ref().map(read).transpose()?.unwrap_or_default())
+        let mut row = self.one(&sql, [name.into()]).await?;
+        if row.is_none() && !self.for_update().is_empty() {
+            // A row that isn't there can't be locked, and two who make it would wait for each other.
+            let empty = "insert into limits (name, cells, open_at, closed_until, version) values ($1, '[]', 0, 0, 0)
+                         on conflict (name) do nothing";
+            self.all(empty, [name.into()]).await?;
+            row = self.one(&sql, [name.into()]).await?;
+        }
+        Ok(row.as_ref().map(read).transpose()?.unwrap_or_default())
     }
 
     pub async fn limits(&self) -> Result<Vec<(String, LimitRow)>> {

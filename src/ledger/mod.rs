@@ -17,7 +17,9 @@ mod entries;
 mod foreign;
 mod history;
 mod keys;
+mod lanes;
 mod limits;
+mod list;
 mod pauses;
 mod publications;
 mod release;
@@ -35,8 +37,8 @@ use std::time::{Duration, Instant};
 
 use sea_orm::sqlx;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement,
-    TransactionOptions, TransactionTrait, Value,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, SqlErr,
+    Statement, TransactionOptions, TransactionTrait, Value,
 };
 
 pub use accounts::{Account, AccountState, NewAccount, TokenPair};
@@ -53,7 +55,7 @@ pub use release::{Ready, Releasable, Room, interleave};
 pub use retention::{Bytes, Holding};
 pub use tasks::{Released, StageCounts, TaskRow};
 pub use usage::UsageRow;
-pub use videos::{Edited, ListFilter, Priority, Status, Video, VideoPatch};
+pub use videos::{Edited, ListFilter, Priority, Status, Video, VideoPage, VideoPatch};
 pub use webhooks::{NewWebhook, Webhook};
 pub use workers::Worker;
 
@@ -72,7 +74,7 @@ pub enum LedgerError {
     Unavailable(DbErr),
     #[error("the database refused a statement: {0}")]
     Refused(DbErr),
-    /// A row isn't as it was read: somebody else was first.
+    /// A row isn't as it was read, or is there already: somebody else was first.
     #[error("the row was changed by somebody else")]
     Conflict,
     /// A row holds what we never wrote.
@@ -85,6 +87,7 @@ impl From<DbErr> for LedgerError {
         match &error {
             DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Self::Unavailable(error),
             DbErr::Exec(inner) | DbErr::Query(inner) if is_transient(inner) => Self::Unavailable(error),
+            _ if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => Self::Conflict,
             _ => Self::Refused(error),
         }
     }
@@ -213,6 +216,7 @@ async fn bounded<T>(backend: DbBackend, outage: &Outage, answer: impl Future<Out
 
 impl Session {
     fn statement(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
+        tracing::trace!(target: "subiteya::sql", sql);
         Statement::from_sql_and_values(self.backend, sql, values)
     }
 
@@ -249,6 +253,19 @@ impl Session {
             (DbBackend::Postgres, Connection::Transaction(_)) => " for update",
             _ => "",
         }
+    }
+
+    /// The same for many rows, without those that somebody else has locked.
+    fn skip_locked(&self) -> &'static str {
+        if self.for_update().is_empty() { "" } else { " for update skip locked" }
+    }
+
+    /// Whoever writes what belongs to a video locks the video first, on PostgreSQL: so no two of them wait for each other.
+    async fn lock_video(&self, id: &str, value: String) -> Result<()> {
+        if !self.for_update().is_empty() {
+            self.one(&format!("select 1 as one from videos where id = {id} for update"), [value.into()]).await?;
+        }
+        Ok(())
     }
 }
 
@@ -292,6 +309,11 @@ impl Deref for Tx {
     fn deref(&self) -> &Session {
         &self.session
     }
+}
+
+/// `$1, $2, …`, for `in`; behind so many other values.
+fn places(behind: usize, number: usize) -> String {
+    (behind + 1..=behind + number).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Reads a column that holds something with a text form.

@@ -3,13 +3,21 @@
 //! Within a priority the creators take turns, so that one creator's thousand videos don't stand in front of fifty
 //! others; between priorities the turns go 6 : 3 : 1 (stride scheduling: each priority has a `pass` that grows by one
 //! over its weight with every release, and the smallest goes next, so even `low` never starves). A creator who is
-//! closed by a limit or a pause, or has as much out as the limit allows, is passed over and costs no command.
+//! closed by a limit or a pause, or has as much out as the limit allows, is passed over and costs no command. [`lanes`]
+//! finds them.
+//!
+//! Locks are taken in one order everywhere, so that no two transactions wait for each other on PostgreSQL: a video, its
+//! tasks, its publication, limits, the stage's turns, the sequence of releases. A release holds the last two, and passes
+//! over a task that somebody else has locked instead of waiting for it.
+//!
+//! [`lanes`]: super::lanes
 
 use sea_orm::Value;
 
-use super::tasks::{Released, TaskRow};
-use super::{Result, Tx, parsed};
-use crate::event::{Stage, TaskId};
+use super::lanes::UNLIMITED;
+use super::tasks::Released;
+use super::{LedgerError, Result, Tx};
+use crate::event::{Entry, Stage, TaskId};
 
 /// How much may be out on a stage's stream at once.
 #[derive(Debug, Clone, Copy)]
@@ -43,9 +51,6 @@ pub struct Ready {
     pub resuming: i64,
 }
 
-/// More than any creator has out.
-const UNLIMITED: i64 = 1_000_000;
-
 /// One over the weights 6 : 3 : 1, as whole numbers.
 const STRIDES: [i64; 3] = [5, 10, 30];
 
@@ -77,55 +82,54 @@ pub fn interleave(passes: &mut [i64; 3], due: &[Releasable], room: usize) -> Vec
 impl Tx {
     /// Releases what is due and has room, in order. The caller commits, then appends.
     pub async fn release(&self, stage: Stage, room: Room) -> Result<Vec<Released>> {
-        if self.paused(&format!("stage/{stage}")).await?.is_some() {
+        if self.paused(&format!("stage/{stage}")).await?.is_some()
+            || self.free(stage, room).await? == 0
+            || self.due(stage, self.now, 1).await?.is_empty()
+        {
             return Ok(Vec::new());
         }
-        let out = self
-            .one("select count(*) as number from tasks where stage = $1 and state = 'queued'", [stage.as_str().into()])
-            .await?;
-        let out: i64 = out.map_or(Ok(0), |row| row.try_get("", "number"))?;
-        let free = room.queued - out;
-        if free <= 0 {
-            return Ok(Vec::new());
-        }
-        let due = self.releasable(stage, room, free).await?;
+        // From here on one release of a stage at a time, so what others have just released is counted again.
+        let mut passes = self.passes(stage).await?;
+        let free = self.free(stage, room).await?;
+        let due = self.candidates(stage, room.per_creator, free).await?;
         if due.is_empty() {
             return Ok(Vec::new());
         }
-        let mut passes = self.passes(stage).await?;
-        let chosen = interleave(&mut passes, &due, usize::try_from(free).unwrap_or(0));
+        let chosen = interleave(&mut passes, &due, free);
         self.put_passes(stage, passes).await?;
-        let mut released = Vec::with_capacity(chosen.len());
-        for id in chosen {
-            let Some(TaskRow { task, .. }) = self.task(id).await? else { continue };
-            let seq = self.next_release().await?;
-            // Two relays on PostgreSQL may have chosen the same one: the second finds it queued, and passes on.
+        let mut queued = Vec::with_capacity(chosen.len());
+        for (row, trace) in self.unlocked(&chosen).await? {
+            // A worker may have leased it meanwhile.
+            if row.task.release(0, self.now).is_ok() {
+                queued.push((row.task, trace));
+            }
+        }
+        let mut seq = self.count_releases(queued.len()).await?;
+        let mut released = Vec::with_capacity(queued.len());
+        for (task, trace) in queued {
             let Ok(queued) = task.release(seq, self.now) else { continue };
             self.put_task(&task, &queued).await?;
-            released.push(Released { stage, entry: self.entry_of(&task).await? });
+            released.push(Released { stage, entry: Entry { task: task.id, video: task.video, trace } });
+            seq += 1;
         }
         Ok(released)
     }
 
-    async fn releasable(&self, stage: Stage, room: Room, free: i64) -> Result<Vec<Releasable>> {
-        let sql = format!(
-            "{}, ranked as (
-                select r.id, r.priority, row_number() over (partition by r.priority order by r.nth,
-                    coalesce((select max(s.seq) from tasks s where s.stage = $1 and s.creator = r.creator), 0), r.due_at, r.id) as place
-                from ready r
-            )
-            select id, priority from ranked where place <= $4 order by priority, place",
-            ready_tasks(stage)
-        );
-        let values: [Value; 4] =
-            [stage.as_str().into(), self.now.into(), room.per_creator.unwrap_or(UNLIMITED).into(), free.into()];
-        let rows = self.all(&sql, values).await?;
-        rows.iter()
-            .map(|row| {
-                let priority: i64 = row.try_get("", "priority")?;
-                Ok(Releasable { task: parsed(row, "id")?, priority: usize::try_from(priority).unwrap_or(2) })
-            })
-            .collect()
+    async fn free(&self, stage: Stage, room: Room) -> Result<usize> {
+        let sql = "select count(*) as number from tasks where stage = $1 and state = 'queued'";
+        let out: i64 = self.one(sql, [stage.as_str().into()]).await?.map_or(Ok(0), |row| row.try_get("", "number"))?;
+        Ok(usize::try_from(room.queued - out).unwrap_or(0))
+    }
+
+    /// Moves the sequence of releases on; the first number of these.
+    async fn count_releases(&self, number: usize) -> Result<i64> {
+        let number = i64::try_from(number).unwrap_or(i64::MAX);
+        let sql = "update counters set value = value + $1 where name = 'release' returning value";
+        let row = self
+            .one(sql, [number.into()])
+            .await?
+            .ok_or_else(|| LedgerError::Corrupt("the counter of releases is gone".to_owned()))?;
+        Ok(row.try_get::<i64>("", "value")? - number + 1)
     }
 
     async fn passes(&self, stage: Stage) -> Result<[i64; 3]> {
@@ -188,8 +192,7 @@ fn ready_tasks(stage: Stage) -> String {
     };
     format!(
         "with due as (
-            select t.id, t.priority, t.creator, t.due_at, case when {RESUMES} then 1 else 0 end as resumes,
-                row_number() over (partition by t.priority, t.creator order by t.due_at, t.id) as nth,
+            select t.creator, case when {RESUMES} then 1 else 0 end as resumes,
                 row_number() over (partition by t.creator order by t.priority, t.due_at, t.id) as of_creator
             from tasks t
             where t.stage = $1 and t.state = 'waiting' and t.due_at <= $2

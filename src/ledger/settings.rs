@@ -1,6 +1,6 @@
 //! Values of which there is one each.
 
-use super::{Result, Session, Tx};
+use super::{LedgerError, Result, Session, Tx};
 
 impl Session {
     pub async fn setting(&self, name: &str) -> Result<Option<String>> {
@@ -21,8 +21,10 @@ impl Tx {
         if let Some(id) = self.setting("instance").await? {
             return Ok(id);
         }
-        let id = uuid::Uuid::now_v7().to_string();
-        self.put_setting("instance", &id).await?;
-        Ok(id)
+        // Of two that start at once the first one's stays, on PostgreSQL too.
+        let sql = "insert into settings (name, value) values ('instance', $1) on conflict (name) do nothing";
+        self.run(sql, [uuid::Uuid::now_v7().to_string().into()]).await?;
+        let made = self.setting("instance").await?;
+        made.ok_or_else(|| LedgerError::Corrupt("the instance's id can't be kept".to_owned()))
     }
 }

@@ -1,8 +1,10 @@
 //! The tasks' table: each row a [`Task`] and what the ordered release needs to know about it.
 
+use std::collections::HashMap;
+
 use sea_orm::{QueryResult, Value};
 
-use super::{LedgerError, Result, Session, Tx, count, parsed, parsed_option};
+use super::{LedgerError, Result, Session, Tx, count, parsed, parsed_option, places};
 use crate::event::{Entry, Stage, TaskId, TraceId, VideoId};
 use crate::outcome::Reason;
 use crate::task::{State, Task};
@@ -42,25 +44,46 @@ const COLUMNS: &str = "id, video_id, stage, account_id, creator, priority, state
 
 impl Session {
     pub async fn task(&self, id: TaskId) -> Result<Option<TaskRow>> {
+        self.lock_video("(select video_id from tasks where id = $1)", id.to_string()).await?;
         let sql = format!("select {COLUMNS} from tasks where id = $1{}", self.for_update());
         self.one(&sql, [id.to_string().into()]).await?.as_ref().map(read).transpose()
     }
 
     pub async fn task_of(&self, video: VideoId, stage: Stage) -> Result<Option<TaskRow>> {
+        self.lock_video("$1", video.to_string()).await?;
         let sql = format!("select {COLUMNS} from tasks where video_id = $1 and stage = $2{}", self.for_update());
         self.one(&sql, [video.to_string().into(), stage.as_str().into()]).await?.as_ref().map(read).transpose()
     }
 
+    /// These tasks in this order, each with its video's trace; without those that somebody else has locked.
+    pub(super) async fn unlocked(&self, ids: &[TaskId]) -> Result<Vec<(TaskRow, TraceId)>> {
+        let columns = COLUMNS.split(", ").map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", ");
+        let sql = format!(
+            "select {columns}, (select v.trace from videos v where v.id = t.video_id) as trace from tasks t where t.id in ({}){}",
+            places(0, ids.len()),
+            self.skip_locked().replace(" skip", " of t skip")
+        );
+        let rows = self.all(&sql, ids.iter().map(|id| id.to_string().into())).await?;
+        let rows = rows.iter().map(|row| Ok((read(row)?, parsed(row, "trace")?)));
+        let mut rows = rows.collect::<Result<Vec<(TaskRow, TraceId)>>>()?;
+        let order: HashMap<TaskId, usize> = ids.iter().enumerate().map(|(place, id)| (*id, place)).collect();
+        rows.sort_by_key(|(row, _)| order.get(&row.task.id).copied());
+        Ok(rows)
+    }
+
     pub async fn tasks_of(&self, video: VideoId) -> Result<Vec<TaskRow>> {
-        let sql = format!("select {COLUMNS} from tasks where video_id = $1");
+        self.lock_video("$1", video.to_string()).await?;
+        let sql = format!("select {COLUMNS} from tasks where video_id = $1 order by id{}", self.for_update());
         self.all(&sql, [video.to_string().into()]).await?.iter().map(read).collect()
     }
 
-    /// The tasks of an account that wait, of the stages that talk to TikTok.
+    /// The tasks of an account that wait, of the stages that talk to TikTok. Without those that somebody is just taking
+    /// out of their wait.
     pub async fn waiting_at_tiktok(&self, account: &str) -> Result<Vec<TaskRow>> {
         let sql = format!(
-            "select {COLUMNS} from tasks where account_id = $1 and state = 'waiting' and stage in ('publish', 'confirm'){}",
-            self.for_update()
+            "select {COLUMNS} from tasks where stage in ('publish', 'confirm') and state = 'waiting' and priority in (0, 1, 2)
+             and account_id = $1{}",
+            self.skip_locked()
         );
         self.all(&sql, [account.into()]).await?.iter().map(read).collect()
     }
@@ -80,9 +103,9 @@ impl Session {
         if videos.is_empty() {
             return Ok(Vec::new());
         }
-        let places = (1..=videos.len()).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ");
         let sql = format!(
-            "select {COLUMNS} from tasks where state in ('waiting', 'queued', 'running') and video_id in ({places})"
+            "select {COLUMNS} from tasks where state in ('waiting', 'queued', 'running') and video_id in ({})",
+            places(0, videos.len())
         );
         self.all(&sql, videos.iter().map(|video| video.to_string().into())).await?.iter().map(read).collect()
     }
@@ -127,15 +150,20 @@ impl Session {
         );
         let values: [Value; 4] =
             [stage.as_str().into(), (now - margin).into(), margin.into(), (now - margin / 2).into()];
-        self.all(&sql, values).await?.iter().map(read).collect()
+        self.by_release(&sql, values).await
+    }
+
+    /// In the order of their releases. Sorted here: SQLite would read all of the stage in that order.
+    async fn by_release(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<Vec<TaskRow>> {
+        let mut rows = self.all(sql, values).await?.iter().map(read).collect::<Result<Vec<TaskRow>>>()?;
+        rows.sort_by_key(|row| row.task.seq);
+        Ok(rows)
     }
 
     /// Rule 8b: queued tasks that were released before a reader found its stream empty.
     pub async fn unread_before(&self, stage: Stage, before: i64) -> Result<Vec<TaskRow>> {
-        let sql = format!(
-            "select {COLUMNS} from tasks where stage = $1 and state = 'queued' and queued_at < $2 order by seq"
-        );
-        self.all(&sql, [stage.as_str().into(), before.into()]).await?.iter().map(read).collect()
+        let sql = format!("select {COLUMNS} from tasks where stage = $1 and state = 'queued' and queued_at < $2");
+        self.by_release(&sql, [stage.as_str().into(), before.into()]).await
     }
 
     /// Whether anything is out on the stage's stream and not ended.
@@ -153,7 +181,7 @@ impl Session {
     pub async fn stage_counts(&self, stage: Stage, now: i64) -> Result<StageCounts> {
         let sql =
             "select state, count(*) as number, cast(sum(case when due_at > $2 then 1 else 0 end) as bigint) as later
-                   from tasks where stage = $1 and state not in ('done', 'canceled') group by state";
+                   from tasks where stage = $1 and state in ('waiting', 'queued', 'running', 'dead', 'review') group by state";
         let mut counts = StageCounts::default();
         for row in self.all(sql, [stage.as_str().into(), now.into()]).await? {
             let number: i64 = row.try_get("", "number")?;
@@ -229,24 +257,6 @@ impl Tx {
     /// This run has taken its permit.
     pub async fn mark_permitted(&self, id: TaskId) -> Result<()> {
         self.run_one("update tasks set permitted = 1 where id = $1", [id.to_string().into()]).await
-    }
-
-    /// The sequence number of the next release.
-    pub(super) async fn next_release(&self) -> Result<i64> {
-        let sql = "update counters set value = value + 1 where name = 'release' returning value";
-        let row = self
-            .one(sql, [])
-            .await?
-            .ok_or_else(|| LedgerError::Corrupt("the counter of releases is gone".to_owned()))?;
-        Ok(row.try_get("", "value")?)
-    }
-
-    /// What goes onto the stream for a task.
-    pub(super) async fn entry_of(&self, task: &Task) -> Result<Entry> {
-        let row = self.one("select trace from videos where id = $1", [task.video.to_string().into()]).await?;
-        let row = row.ok_or_else(|| LedgerError::Corrupt(format!("the task {} has no video", task.id)))?;
-        let trace: TraceId = parsed(&row, "trace")?;
-        Ok(Entry { task: task.id, video: task.video, trace })
     }
 }
 

@@ -165,38 +165,17 @@ pub struct ListFilter {
     pub limit: u32,
 }
 
+#[derive(Debug, Clone, Default)]
+pub struct VideoPage {
+    pub videos: Vec<Video>,
+    /// Where the next page goes on; None on the last one.
+    pub next: Option<VideoId>,
+}
+
 impl Session {
     pub async fn video(&self, id: VideoId) -> Result<Option<Video>> {
         let sql = format!("select * from videos where id = $1{}", self.for_update());
         self.one(&sql, [id.to_string().into()]).await?.as_ref().map(read).transpose()
-    }
-
-    pub async fn videos(&self, filter: &ListFilter) -> Result<Vec<Video>> {
-        let mut sql = "select * from videos where 1 = 1".to_owned();
-        let mut values: Vec<Value> = Vec::new();
-        let mut also = |condition: &str, value: Value| {
-            values.push(value);
-            sql.push_str(&condition.replace("$n", &format!("${}", values.len())));
-        };
-        if let Some(user) = &filter.user {
-            also(" and user_id = $n", user.as_str().into());
-        }
-        if let Some(status) = filter.status {
-            also(" and status = $n", status.as_str().into());
-        }
-        if let Some(account) = &filter.account {
-            also(" and account_id = $n", account.as_str().into());
-        }
-        if let Some(text) = &filter.text {
-            let escaped = text.to_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-            also(" and (lower(title) like $n escape '\\'", format!("%{escaped}%").into());
-            also(" or id = $n)", text.to_lowercase().into());
-        }
-        if let Some(cursor) = filter.cursor {
-            also(" and id < $n", cursor.to_string().into());
-        }
-        also(" order by id desc limit $n", i64::from(filter.limit).into());
-        self.all(&sql, values).await?.iter().map(read).collect()
     }
 
     pub async fn status_counts(&self) -> Result<Vec<(Status, i64)>> {
@@ -316,7 +295,7 @@ impl Tx {
     }
 }
 
-fn read(row: &QueryResult) -> Result<Video> {
+pub(super) fn read(row: &QueryResult) -> Result<Video> {
     let reason_code: Option<String> = row.try_get("", "reason_code")?;
     let reason_text: Option<String> = row.try_get("", "reason_text")?;
     let brand: Option<String> = row.try_get("", "brand")?;

@@ -12,7 +12,7 @@ use crate::fixture::{MAX_UPLOAD, Server, clip, file, form};
 
 async fn videos(server: &Server) -> usize {
     let filter = ListFilter { limit: 100, ..ListFilter::default() };
-    server.state.ledger.videos(&filter).await.expect("a list").len()
+    server.state.ledger.videos(&filter).await.expect("a list").videos.len()
 }
 
 async fn refusal(server: &Server, form: Form) -> (u16, String) {

@@ -16,6 +16,7 @@ mod fixture;
 mod http;
 mod ingest;
 mod layers;
+mod ledger;
 mod media;
 mod migrate;
 mod pipeline;

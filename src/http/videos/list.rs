@@ -10,7 +10,7 @@ use super::view::VideoView;
 use crate::http::extract::Query;
 use crate::http::waiting::WaitingFor;
 use crate::http::{AppState, Caller, Problem};
-use crate::ledger::ListFilter;
+use crate::ledger::{ListFilter, VideoPage};
 
 const MOST: u32 = 100;
 
@@ -31,7 +31,8 @@ pub(in crate::http) struct ListQuery {
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct Videos {
     videos: Vec<VideoView>,
-    /// The next page's cursor; null on the last page.
+    /// The next page's cursor; null on the last page. Where `q` matches few of many titles a page may hold fewer than
+    /// `limit`, also none, and still have a next one.
     next: Option<String>,
 }
 
@@ -63,12 +64,10 @@ pub(in crate::http) async fn list(
         account: query.account_id,
         text,
         cursor: cursor.map_err(|_| wrong("cursor_invalid", "cursor has to be the `next` of a page".to_owned()))?,
-        limit: limit + 1,
+        limit,
     };
-    let mut videos = state.ledger.videos(&filter).await?;
-    let more = videos.len() > limit as usize;
-    videos.truncate(limit as usize);
-    let next = videos.last().filter(|_| more).map(|video| video.id.to_string());
+    let VideoPage { videos, next } = state.ledger.videos(&filter).await?;
+    let next = next.map(|next| next.to_string());
     let mut waiting = WaitingFor::of(&state, &videos).await?;
     let view = |video| VideoView::of(video, &caller, waiting.remove(&video.id));
     Ok(Json(Videos { videos: videos.iter().map(view).collect(), next }))
