@@ -10,6 +10,7 @@ use sea_orm::Value;
 use super::tasks::{Released, TaskRow};
 use super::{Result, Tx, parsed};
 use crate::event::{Stage, TaskId};
+use crate::task::{HANDED_BACK, Task};
 
 /// How much may be out on a stage's stream at once.
 #[derive(Debug, Clone, Copy)]
@@ -98,6 +99,17 @@ impl Tx {
         Ok(released)
     }
 
+    /// Releases one that was just handed back, if nothing stands before it on the stream: a reader that waits gets it at
+    /// once. Otherwise the next free worker takes it from the ledger.
+    pub async fn release_handed_back(&self, task: &Task) -> Result<Option<Released>> {
+        if self.queued_before(task.stage, i64::MAX).await? {
+            return Ok(None);
+        }
+        let Ok(queued) = task.release(self.next_release().await?, self.now) else { return Ok(None) };
+        self.put_task(task, &queued).await?;
+        Ok(Some(Released { stage: task.stage, entry: self.entry_of(task).await? }))
+    }
+
     async fn releasable(&self, stage: Stage, room: Room, free: i64) -> Result<Vec<Releasable>> {
         // A publication that has its publish id resumes: it needs no permit, so no limit holds it up.
         let resumes =
@@ -116,7 +128,7 @@ impl Tx {
                     row_number() over (partition by t.priority, t.creator order by t.due_at, t.id) as nth,
                     row_number() over (partition by t.creator order by t.priority, t.due_at, t.id) as of_creator
                 from tasks t
-                where t.stage = $1 and t.state = 'waiting' and t.due_at <= $2
+                where t.stage = $1 and t.state = 'waiting' and t.due_at > {HANDED_BACK} and t.due_at <= $2
                     and not exists (select 1 from pauses p
                         where p.name = 'account/' || t.account_id and coalesce(p.until_at, $2 + 1) > $2)
                     {creators}

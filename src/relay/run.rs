@@ -67,7 +67,7 @@ async fn relay(engine: &Engine, stage: Stage) -> Result<(), LedgerError> {
 
 /// Releases what is due and has room.
 pub async fn release_due(ledger: &Ledger, dispatch: &Dispatch, stage: Stage) -> Result<(), LedgerError> {
-    if dispatch.streams().is_none() || ledger.due(stage, ledger.now().await?, 1).await?.is_empty() {
+    if dispatch.streams().is_none() || !ledger.anything_due(stage, ledger.now().await?).await? {
         return Ok(());
     }
     let tx = ledger.begin().await?;

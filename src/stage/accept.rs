@@ -29,26 +29,27 @@ impl Drop for Held {
 }
 
 impl<W: Work> Worker<W> {
-    /// Tasks whose lease is over, without those that this process is at work on: it is alive, and will renew them.
-    pub(super) async fn stalled(&self, now: i64, most: usize) -> Result<Vec<TaskRow>, LedgerError> {
+    /// Tasks that a dead worker left or a stopped one handed back, without those that this process is at work on: it is
+    /// alive, and will renew them.
+    pub(super) async fn abandoned(&self, now: i64, most: usize) -> Result<Vec<TaskRow>, LedgerError> {
         let ours: Vec<TaskId> = self.hands().values().map(|(task, _)| *task).collect();
         let most_rows = i64::try_from(most + ours.len()).unwrap_or(i64::MAX);
-        let mut rows = self.engine.ledger.stalled(W::STAGE, now, most_rows).await?;
+        let mut rows = self.engine.ledger.abandoned(W::STAGE, now, most_rows).await?;
         rows.retain(|row| !ours.contains(&row.task.id));
         rows.truncate(most);
         Ok(rows)
     }
 
-    /// Rule 7: what a dead worker left is taken over, its entry with it.
-    pub(super) async fn take_over_stalled(&self, permits: &mut Vec<OwnedSemaphorePermit>) -> Result<(), Fault> {
+    /// Rules 7 and 11: what a dead worker left is taken over, its entry with it, and what a stopped one handed back.
+    pub(super) async fn take_over_abandoned(&self, permits: &mut Vec<OwnedSemaphorePermit>) -> Result<(), Fault> {
         let now = self.engine.ledger.now().await?;
-        for row in self.stalled(now, permits.len()).await? {
+        for row in self.abandoned(now, permits.len()).await? {
             let Some(permit) = permits.pop() else { break };
             let entry = match &row.task.entry {
                 Some(id) => self.claim(id).await,
                 None => None,
             };
-            tracing::info!(stage = %W::STAGE, video.id = %row.task.video, holder = row.task.holder, "taking over stalled work");
+            tracing::info!(stage = %W::STAGE, video.id = %row.task.video, holder = row.task.holder, "taking over abandoned work");
             self.start(row.task.id, entry, permit).await?;
         }
         Ok(())

@@ -575,11 +575,16 @@ impl World {
                     let until = Outcome::Parked { until: FAR, reason: Reason::new("model", "") };
                     step("park", false, &mut |world| settle(world, &until, true));
                     step("hand back", false, &mut |world| {
-                        let back = world.task(task).and_then(|row| row.hand_back(held, millis(world.now)).ok());
+                        let back = world.task(task).and_then(|row| row.hand_back(held).ok());
+                        let mut append = Vec::new();
                         if let Some(back) = back {
+                            let alone = world.rows.iter().flatten().all(|row| row.state != State::Queued);
                             world.put(task, &back);
+                            if alone && world.release(task) {
+                                append.push(task);
+                            }
                         }
-                        world.hands[hand].phase = World::rest(Vec::new(), entry);
+                        world.hands[hand].phase = World::rest(append, entry);
                         true
                     });
                 }
@@ -652,6 +657,15 @@ impl World {
                 world.hands[hand].phase = Phase::Has { task: number, entry };
                 true
             });
+        }
+        // Rule 11. The model doesn't tell what was handed back from what is merely due, so it sees more than can happen.
+        for (number, row) in (0..).zip(&self.rows) {
+            if bounds.retries && row.as_ref().is_some_and(|row| row.state == State::Waiting && row.due) {
+                step("take what was handed back", false, &mut |world| {
+                    world.hands[hand].phase = Phase::Has { task: number, entry: None };
+                    true
+                });
+            }
         }
         // Rule 10, and what an earlier read left.
         for (place, item) in self.stream.iter().enumerate() {

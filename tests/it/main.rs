@@ -10,6 +10,7 @@ mod delivery_model;
 mod embedded;
 mod ffmpeg;
 mod fixture;
+mod fleet;
 mod http;
 mod ingest;
 mod layers;

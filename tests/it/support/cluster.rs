@@ -56,6 +56,10 @@ impl Cluster {
         self.nodes.iter().map(|(port, _)| *port)
     }
 
+    pub(crate) fn pids(&self) -> impl Iterator<Item = u32> {
+        self.nodes.iter().map(|(_, server)| server.group().unsigned_abs())
+    }
+
     /// Sends one command to each node and gives the raw replies.
     pub(crate) async fn command(&self, words: &[&str]) -> Vec<String> {
         let mut replies = Vec::new();

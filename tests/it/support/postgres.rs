@@ -45,6 +45,11 @@ impl Postgres {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    /// The process that all of its processes descend from.
+    pub(crate) fn pid(&self) -> u32 {
+        self.server.group().unsigned_abs()
+    }
+
     /// SIGKILL, as a crash of the server would be.
     pub(crate) async fn kill(&mut self) {
         self.server.kill().await.expect("killed");
