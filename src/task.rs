@@ -157,6 +157,8 @@ impl Task {
     /// as its worker's death.
     pub fn lease(&self, claim: Claim, now: i64) -> Result<Leased, Refused> {
         let takeovers = match self.state {
+            // Its entry is on the stream, and belongs to whoever reads it.
+            State::Queued if claim.entry.is_none() => return Err(Refused::WrongState),
             State::Queued => self.takeovers,
             State::Waiting if self.due_at <= now => self.takeovers,
             State::Waiting => return Err(Refused::NotDue),

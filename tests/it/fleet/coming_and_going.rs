@@ -41,7 +41,7 @@ async fn coming_and_going(services: &[(&str, String)]) {
         fleet.start_again(name);
     }
     fleet.ready().await;
-    let accepted = load::upload(&fleet, &creators, VIDEOS).await;
+    let accepted = load::upload(&fleet, &creators, 0..VIDEOS).await;
     assert_eq!(accepted.len(), VIDEOS);
     let mut posted = 0;
     for (change, name) in CHANGES {
@@ -60,9 +60,7 @@ async fn coming_and_going(services: &[(&str, String)]) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
-    for id in accepted.values() {
-        fleet.until(id, "POSTED").await;
-    }
+    load::until_posted(&fleet, &accepted).await;
     let verdict = load::verdict(&fleet, &accepted).await;
     assert_eq!(load::Verdict { takeovers: 0, ..verdict }, load::Verdict::default());
 }

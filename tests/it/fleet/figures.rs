@@ -12,8 +12,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use subiteya::ledger::Status;
-
 use super::load::{self, Verdict};
 use crate::support::cluster::Cluster;
 use crate::support::fleet::Fleet;
@@ -91,7 +89,7 @@ async fn fleet_figures() {
 
     let watch = Watch { postgres: &postgres, cluster: &cluster };
     let begun = watch.sample(&groups).await;
-    let (accepted, mut activity) = watch.during(load::upload(&fleet, &creators, plan.videos)).await;
+    let (accepted, mut activity) = watch.during(load::upload(&fleet, &creators, 0..plan.videos)).await;
     let uploads = Stretch::new(begun, watch.sample(&groups).await, std::mem::take(&mut activity));
     assert_eq!(accepted.len(), plan.videos, "uploads were refused:\n{}", fleet.log("serve"));
 
@@ -102,7 +100,7 @@ async fn fleet_figures() {
         }
     }
     let begun = watch.sample(&groups).await;
-    let ((), activity) = watch.during(until_ended(&fleet, plan.videos)).await;
+    let ((), activity) = watch.during(load::until_posted(&fleet, &accepted)).await;
     let work = Stretch::new(begun, watch.sample(&groups).await, activity);
 
     let verdict = load::verdict(&fleet, &accepted).await;
@@ -112,24 +110,6 @@ async fn fleet_figures() {
         std::fs::write(&file, &report).expect("written");
     }
     assert_eq!(verdict, Verdict::default());
-}
-
-async fn until_ended(fleet: &Fleet, videos: usize) {
-    let ledger = fleet.ledger().await;
-    let mut seen = (0, Instant::now());
-    loop {
-        let counts = ledger.status_counts().await.expect("read");
-        let ended: i64 = counts.iter().filter(|(status, _)| status.ended()).map(|(_, number)| number).sum();
-        if ended >= i64::try_from(videos).expect("it fits") {
-            assert!(counts.iter().all(|(status, _)| *status == Status::Posted), "{counts:?}");
-            return;
-        }
-        if ended > seen.0 {
-            seen = (ended, Instant::now());
-        }
-        assert!(seen.1.elapsed() < Duration::from_secs(120), "nothing moves: {counts:?}\n{}", fleet.logs());
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
 }
 
 /// Takes the samples.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::load::{self, Verdict};
 use crate::support::eventually;
 use crate::support::fleet::{Fleet, LOOSE, SOON};
 use crate::support::standin::StandIn;
@@ -28,7 +29,7 @@ async fn work_goes_to_those_with_free_slots_and_nobody_holds_what_they_cannot_st
     let folder = tempfile::tempdir().expect("a folder");
     let mut fleet = Fleet::new(LOOSE).await;
     fleet.set("PATH", &fast.path());
-    let creators = super::load::creators(20);
+    let creators = load::creators(20);
     fleet.accounts(&creators).await;
     for name in ["serve", "publish"] {
         fleet.start_again(name);
@@ -38,25 +39,25 @@ async fn work_goes_to_those_with_free_slots_and_nobody_holds_what_they_cannot_st
     fast.hold();
     editor(&mut fleet, "edit", 1, &slow, folder.path());
     editor(&mut fleet, "edit2", 4, &fast, folder.path());
-    let accepted = super::load::upload(&fleet, &creators, 7).await;
+    let accepted = load::upload(&fleet, &creators, 0..7).await;
     eventually("each slot has one", SOON, || async { at_work(&fleet).await == (5, 5) }).await;
     // A third one comes: what nobody had a slot for was left on the stream for it.
     let third = StandIn::new();
     third.hold();
     editor(&mut fleet, "edit3", 4, &third, folder.path());
-    eventually("all run", SOON, || async { at_work(&fleet).await == (7, 7) }).await;
-    assert_eq!((slow.runs().len(), fast.runs().len(), third.runs().len()), (1, 4, 2));
+    let runs = || (slow.runs().len(), fast.runs().len(), third.runs().len());
+    eventually("all run", SOON, || async { at_work(&fleet).await == (7, 7) && runs() == (1, 4, 2) }).await;
     // The slow one keeps its one, all others pass it.
     fast.release();
     third.release();
-    let more = super::load::upload(&fleet, &creators[7..], 10).await;
+    let more = load::upload(&fleet, &creators, 7..17).await;
     eventually("all others are done", SOON, || async {
         at_work(&fleet).await == (1, 1) && third.runs().len() + fast.runs().len() == 32
     })
     .await;
     assert_eq!(slow.runs().len(), 1);
     slow.release();
-    for id in accepted.values().chain(more.values()) {
-        fleet.posted(id).await;
-    }
+    let all = accepted.into_iter().chain(more).collect();
+    load::until_posted(&fleet, &all).await;
+    assert_eq!(load::verdict(&fleet, &all).await, Verdict::default());
 }

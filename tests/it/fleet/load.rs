@@ -1,6 +1,8 @@
 //! The load that the tests of a fleet put on it, and what became of it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use subiteya::ledger::Status;
@@ -15,15 +17,33 @@ pub(super) fn creators(number: usize) -> Vec<String> {
     (0..number).map(|number| format!("creator{number}")).collect()
 }
 
-/// Uploads so many clips, the creators by turns, and gives the ids of those that were accepted, by title.
-pub(super) async fn upload(fleet: &Fleet, creators: &[String], videos: usize) -> BTreeMap<String, String> {
-    let uploads = (0..videos).map(|number| async move {
+/// Uploads the clips of these numbers, the creators by turns, and gives the ids of those that were accepted, by title.
+pub(super) async fn upload(fleet: &Fleet, creators: &[String], videos: Range<usize>) -> BTreeMap<String, String> {
+    let uploads = videos.map(|number| async move {
         let title = format!("video {number}");
         let creator = &creators[number % creators.len()];
         let id = fleet.try_upload_bytes(creator, &title, &[], StandIn::clip(&title)).await;
         id.map(|id| (title, id))
     });
     futures::stream::iter(uploads).buffer_unordered(AT_ONCE).filter_map(async |one| one).collect().await
+}
+
+/// Waits as long as something moves.
+pub(super) async fn until_posted(fleet: &Fleet, accepted: &BTreeMap<String, String>) {
+    let ledger = fleet.ledger().await;
+    let mut seen = (0, Instant::now());
+    loop {
+        let counts = ledger.status_counts().await.expect("read");
+        let posted = counts.iter().find(|(status, _)| *status == Status::Posted).map_or(0, |(_, number)| *number);
+        if usize::try_from(posted).is_ok_and(|posted| posted >= accepted.len()) {
+            return;
+        }
+        if posted > seen.0 {
+            seen = (posted, Instant::now());
+        }
+        assert!(seen.1.elapsed() < Duration::from_secs(60), "nothing moves: {counts:?}\n{}", fleet.logs());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 /// What was lost and what was doubled, by the ledger and by the sandbox's record.

@@ -58,7 +58,7 @@ async fn a_rolling_restart_counts_nothing_and_what_was_handed_back_goes_first() 
     let all: Vec<&str> = ["serve", "serve2"].into_iter().chain(EDITORS).chain(["publish", "publish2"]).collect();
     all.iter().for_each(|name| fleet.start_again(name));
     fleet.ready().await;
-    let accepted = load::upload(&fleet, &creators, VIDEOS).await;
+    let accepted = load::upload(&fleet, &creators, 0..VIDEOS).await;
     assert_eq!(accepted.len(), VIDEOS);
     for name in EDITORS.into_iter().chain(["publish", "publish2", "serve", "serve2"]) {
         fleet.signal(name, Signal::TERM);
@@ -67,9 +67,7 @@ async fn a_rolling_restart_counts_nothing_and_what_was_handed_back_goes_first() 
         fleet.start_again(name);
     }
     fleet.ready().await;
-    for id in accepted.values() {
-        fleet.until(id, "POSTED").await;
-    }
+    load::until_posted(&fleet, &accepted).await;
     assert_eq!(load::verdict(&fleet, &accepted).await, Verdict::default());
     let ledger = fleet.ledger().await;
     let mut histories = BTreeMap::new();

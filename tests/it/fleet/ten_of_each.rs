@@ -83,10 +83,7 @@ async fn ten_processes_of_each_role_keep_order_limits_and_leases() {
     let tx = ledger.begin().await.expect("begun");
     assert!(tx.remove_pause("stage/edit").await.expect("resumed"));
     tx.commit().await.expect("committed");
-    eventually("all are posted", SOON, || async { fleet.sandbox.posts().len() >= accepted.len() }).await;
-    for id in accepted.values() {
-        fleet.until(id, "POSTED").await;
-    }
+    load::until_posted(&fleet, &accepted).await;
 
     assert_eq!(load::verdict(&fleet, &accepted).await, Verdict::default());
     let titles: BTreeMap<&str, &str> = accepted.iter().map(|(title, id)| (id.as_str(), title.as_str())).collect();
