@@ -1,6 +1,6 @@
 # Each target's comment is its line in `make help`.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test bench lint doc deny build release setup test-servers clean reset
+.PHONY: help demo up test bench fleet lint doc deny build release setup test-servers clean reset
 
 CARGO ?= cargo
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -25,6 +25,10 @@ test: setup test-servers ## Run all tests
 
 bench: setup ## Run the benches
 	$(CARGO) bench --locked
+
+fleet: setup test-servers ## Run a fleet on PostgreSQL, S3 and a Redis Cluster, and write docs/figures/fleet.md
+	@# FLEET_VIDEOS, FLEET_ACCOUNTS, FLEET_SERVE, FLEET_EDIT and FLEET_PUBLISH say how many.
+	FLEET_RESULTS=$(CURDIR)/docs/figures/fleet.md $(CARGO) test --release --locked --test it -- --ignored --nocapture fleet_figures
 
 lint: ## Check format, lints and shell scripts
 	$(CARGO) fmt --check

@@ -101,6 +101,16 @@ impl Session {
         self.all(&sql, [stage.as_str().into(), now.into(), most.into()]).await?.iter().map(read).collect()
     }
 
+    /// Whether a task of any stream waits for its release, or was released longer ago than the margin and not started.
+    pub async fn relay_is_wanted(&self, now: i64, margin: i64) -> Result<bool> {
+        let [one, other] = Stage::STREAMED.map(Stage::as_str);
+        let sql = format!(
+            "select 1 as one from tasks where stage in ('{one}', '{other}') and (state = 'queued' and queued_at < $1
+                or state = 'waiting' and due_at > {HANDED_BACK} and due_at <= $2) limit 1"
+        );
+        Ok(self.one(&sql, [(now - margin).into(), now.into()]).await?.is_some())
+    }
+
     /// Whether anything waits for its release.
     pub async fn anything_due(&self, stage: Stage, now: i64) -> Result<bool> {
         let sql = format!(

@@ -40,8 +40,12 @@ pub async fn run(engine: Engine) {
                 look_around(&engine).await?;
                 seldom = Instant::now() + engine.times.heartbeat;
             }
-            for stage in Stage::STREAMED {
-                relay(&engine, stage).await?;
+            // One question while nothing is to be done, which is what most relays of a fleet find.
+            let now = engine.ledger.now().await?;
+            if engine.ledger.relay_is_wanted(now, millis(engine.times.doubt)).await? {
+                for stage in Stage::STREAMED {
+                    relay(&engine, stage).await?;
+                }
             }
             Ok::<_, LedgerError>(())
         };

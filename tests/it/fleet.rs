@@ -6,3 +6,4 @@ mod free_slots;
 mod load;
 mod rolling_restart;
 mod ten_of_each;
+mod watch;
