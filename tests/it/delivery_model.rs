@@ -582,7 +582,7 @@ impl World {
                     step("retry", false, &mut |world| settle(world, &fault, true));
                     let until = Outcome::Parked { until: FAR, reason: Reason::new("model", "") };
                     step("park", false, &mut |world| settle(world, &until, true));
-                    let mut back = |world: &mut World, alone: bool| {
+                    let back = |world: &mut World, alone: bool| {
                         let back = world.task(task).and_then(|row| row.hand_back(held).ok());
                         let mut append = Vec::new();
                         if let Some(back) = back {

@@ -88,7 +88,7 @@ async fn fleet_figures() {
     groups.insert("PostgreSQL", vec![postgres.pid()]);
     groups.insert("Redis Cluster", cluster.pids().collect());
     groups.insert("SeaweedFS", vec![s3.pid()]);
-    groups.insert("sandbox and uploader", vec![std::process::id()]);
+    groups.insert("sandbox, uploader, sampler", vec![std::process::id()]);
 
     let watch = Watch { postgres: &postgres, cluster: &cluster };
     let begun = watch.sample(&groups).await;
@@ -209,7 +209,7 @@ fn report(plan: &Plan, [uploads, work, idle]: [&Stretch; 3], slots: &BTreeMap<&s
         plan.serves + plan.editors + plan.publishers,
         idle.transactions / idle.seconds,
         cpu("PostgreSQL"),
-        idle.calls.values().sum::<f64>() / idle.seconds,
+        idle.calls.values().fold(0.0, |sum, number| sum + number) / idle.seconds,
         cpu("serve") + cpu("edit") + cpu("publish"),
     )
     .expect("a string takes it");
