@@ -21,7 +21,9 @@ use crate::ledger::Status;
 pub(super) async fn show(State(state): State<AppState>, caller: Caller) -> Result<Response, Problem> {
     caller.may(Access::Monitor)?;
     let mut text = Text::default();
-    streams(&mut text, &state.snapshots.get(&state).await?);
+    let snapshots = state.snapshots.get(&state).await?;
+    streams(&mut text, &snapshots);
+    demand(&mut text, &snapshots);
     ours(&mut text, &state).await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text.0).into_response())
 }
@@ -72,6 +74,16 @@ fn streams(text: &mut Text, snapshots: &[Snapshot]) {
             let idle = consumer.idle_ms.map(|idle| idle / 1000);
             text.sample("redis_stream_group_consumer_idle_seconds", &labels, idle);
         }
+    }
+}
+
+fn demand(text: &mut Text, snapshots: &[Snapshot]) {
+    text.gauge(
+        "subiteya_demand",
+        "What workers could be busy with now: what runs, and what may start under the limits",
+    );
+    for one in snapshots {
+        text.sample("subiteya_demand", &[("stage", one.stage.to_string())], Some(one.demand));
     }
 }
 
