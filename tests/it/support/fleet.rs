@@ -232,12 +232,19 @@ impl Fleet {
         self.running.get_mut(name).is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
+    /// Waits for every door.
     pub(crate) async fn ready(&mut self) {
+        let first = if self.running.contains_key("up") { "up" } else { "serve" };
+        let mut doors = vec![(first.to_owned(), self.port)];
+        let others = self.doors.iter().filter(|(name, _)| self.running.contains_key(*name));
+        doors.extend(others.map(|(name, port)| (name.clone(), *port)));
         let deadline = Instant::now() + SOON;
-        while !self.http.get(self.url("/readyz")).send().await.is_ok_and(|answer| answer.status().is_success()) {
-            let name = if self.running.contains_key("up") { "up" } else { "serve" };
-            assert!(self.lives(name) && Instant::now() < deadline, "{name} is not ready:\n{}", self.log(name));
-            tokio::time::sleep(Duration::from_millis(50)).await;
+        for (name, port) in doors {
+            let url = format!("http://127.0.0.1:{port}/readyz");
+            while !self.http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
+                assert!(self.lives(&name) && Instant::now() < deadline, "{name} is not ready:\n{}", self.log(&name));
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         }
     }
 
