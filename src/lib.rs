@@ -6,6 +6,7 @@
 
 pub mod config;
 pub mod event;
+pub mod outage;
 pub mod outcome;
 pub mod task;
 
@@ -24,6 +25,7 @@ pub mod ingest;
 pub mod limit;
 pub mod relay;
 pub mod stage;
+pub mod upkeep;
 pub mod webhook;
 
 pub mod health;

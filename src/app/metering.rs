@@ -18,7 +18,7 @@ pub(super) async fn run(ledger: Ledger, meter: Meter, process: &'static str, sto
             () = stop.cancelled() => true,
         };
         if let Err(error) = write_down(&ledger, &meter, process).await {
-            tracing::warn!(%error, "the count of Redis commands could not be written; it is kept and tried again");
+            error.tell("the count of Redis commands could not be written; it is kept and tried again");
         }
         if stopping {
             return;

@@ -75,7 +75,7 @@ impl From<ConnectError> for Refusal {
 impl From<StreamError> for Refusal {
     fn from(error: StreamError) -> Self {
         match error {
-            StreamError::Unavailable(text) => Self::Away(text),
+            StreamError::Unavailable(text) | StreamError::Replica(text) => Self::Away(text),
             StreamError::QuotaExceeded(_) | StreamError::NoGroup => Self::Away(error.to_string()),
             StreamError::Rejected(_) | StreamError::Refused(_) => Self::Wrong(error.to_string()),
         }
@@ -85,8 +85,8 @@ impl From<StreamError> for Refusal {
 impl From<MediaError> for Refusal {
     fn from(error: MediaError) -> Self {
         match error {
-            MediaError::Unavailable(_) | MediaError::Full => Self::Away(error.to_string()),
-            MediaError::Refused(_) | MediaError::Missing(_) => Self::Wrong(error.to_string()),
+            MediaError::Unavailable(_) | MediaError::Full | MediaError::NoRoom(_) => Self::Away(error.to_string()),
+            MediaError::Refused(_) | MediaError::Missing(_) | MediaError::Exists(_) => Self::Wrong(error.to_string()),
         }
     }
 }

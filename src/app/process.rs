@@ -13,9 +13,9 @@ use crate::account::connect::Connect;
 use crate::account::{Tokens, Vault};
 use crate::config::Config;
 use crate::event::Stage;
+use crate::ffmpeg::Tools;
 use crate::health::Health;
 use crate::http::{self, AppState};
-use crate::ingest;
 use crate::ledger::Ledger;
 use crate::media::Media;
 use crate::relay::{self, Dispatch};
@@ -23,10 +23,14 @@ use crate::stage::publish::{Confirm, Publish, Publisher};
 use crate::stage::{Engine, Stop, Times, Work, due, edit::Edit, streamed};
 use crate::stream::Streams;
 use crate::tiktok::client::Client;
+use crate::upkeep::{self, Retention};
 use crate::webhook::Webhooks;
 
 /// A loop that was silent for so long hangs: each turns every second, but for what it waits for in a store.
 const SILENCE: Duration = Duration::from_secs(120);
+
+/// How often the spool is looked through.
+const SPOOL: Duration = Duration::from_secs(600);
 
 /// The stores and the loops over them.
 pub(super) struct Process {
@@ -100,25 +104,31 @@ impl Process {
         }
     }
 
-    /// At the start and every few minutes: bytes that no video names.
-    pub(super) fn sweep(&mut self) {
-        let (ledger, media, stop) = (self.ledger.clone(), self.media.clone(), self.stop.reading.clone());
-        let sweeping = async move {
+    /// Leftovers, and what was kept long enough.
+    pub(super) fn upkeep(&mut self) {
+        let retention = Retention::of(&self.config.stages);
+        let tidying = upkeep::run(self.ledger.clone(), self.media.clone(), retention, self.stop.reading.clone());
+        self.loops.spawn(async move {
+            tidying.await;
+            "upkeep"
+        });
+    }
+
+    /// What processes left in the spool that have died since.
+    pub(super) fn tend_spool(&mut self, tools: &Tools) {
+        let Some(spool) = tools.setup().held.clone() else { return };
+        let stop = self.stop.reading.clone();
+        self.loops.spawn(async move {
             loop {
-                match ingest::sweep(&ledger, &media).await {
-                    Ok(0) => {}
-                    Ok(folders) => tracing::info!(folders, "deleted the bytes of uploads that never became videos"),
-                    Err(error) => tracing::warn!(%error, "the object store could not be swept; tried again later"),
-                }
                 tokio::select! {
-                    () = tokio::time::sleep(Duration::from_secs(600)) => {}
-                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(SPOOL) => {}
+                    () = stop.cancelled() => return "spool",
+                }
+                let spool = spool.clone();
+                if let Ok(Err(error)) = tokio::task::spawn_blocking(move || spool.tidy()).await {
+                    tracing::warn!(%error, "the spool could not be tidied up");
                 }
             }
-        };
-        self.loops.spawn(async move {
-            sweeping.await;
-            "sweep"
         });
     }
 
@@ -141,7 +151,7 @@ impl Process {
         }
     }
 
-    pub(super) async fn serve(&mut self, tools: Arc<crate::ffmpeg::Tools>) -> Result<std::net::SocketAddr, Failure> {
+    pub(super) async fn serve(&mut self, tools: Arc<Tools>) -> Result<std::net::SocketAddr, Failure> {
         let http = &self.config.http;
         let address = format!("{}:{}", http.host, http.port);
         let listener = TcpListener::bind((http.host.as_str(), http.port)).await.map_err(|error| {

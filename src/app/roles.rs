@@ -18,10 +18,11 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
         () = signals.next() => return Ok(()),
     };
     let mut process = process?;
+    process.tend_spool(&tools);
     let address = process.serve(Arc::new(tools)).await?;
     process.relay();
-    process.sweep();
     process.webhooks().await?;
+    process.upkeep();
     tracing::info!("listening on http://{address}");
     process.until_stopped(&mut signals).await
 }
@@ -45,6 +46,7 @@ pub(super) async fn work(config: Config, workers: Workers) -> Result<(), Failure
     };
     let mut process = process?;
     if let Some(tools) = tools {
+        process.tend_spool(&tools);
         let edit = parts::edit(&process.config, &process.ledger, &process.dispatch, &process.media, tools);
         process.edit(edit);
     }

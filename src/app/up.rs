@@ -44,8 +44,9 @@ pub(super) async fn up(mut config: Config) -> Result<(), Failure> {
     // First, since a port that is taken ends it; a loop would have to hand back by then.
     let address = process.serve(Arc::new(tools.clone())).await?;
     process.relay();
-    process.sweep();
     process.webhooks().await?;
+    process.upkeep();
+    process.tend_spool(&tools);
     let edit = parts::edit(&process.config, &process.ledger, &process.dispatch, &process.media, tools);
     process.edit(edit);
     let tiktok = process.config.tiktok.clone().ok_or_else(|| Failure::failed("nothing is known of TikTok"))?;

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Refused, impossible};
 use crate::event::{Stage, VideoId};
-use crate::ledger::{Ledger, Status, Tx, VideoPatch};
+use crate::ledger::{Bytes, Ledger, Status, Tx, VideoPatch};
 use crate::relay::Dispatch;
 use crate::stage::publish::operator::{may_replay_publish, replay_publish};
 use crate::stage::publish::record::{self, Written};
@@ -30,6 +30,13 @@ pub async fn retry(ledger: &Ledger, dispatch: &Dispatch, id: VideoId) -> Result<
         return Err(impossible("account_removed", "its account was removed; upload it to another one"));
     }
     let edited = video.edited_key.is_some();
+    let needed = if edited { Bytes::Result } else { Bytes::Source };
+    if tx.is_given_up(id, needed).await? {
+        return Err(impossible(
+            "bytes_gone",
+            "its bytes were kept as long as `retain` says and are gone; upload it again",
+        ));
+    }
     if edited {
         reopen(&tx, id).await?;
     }

@@ -7,8 +7,8 @@
 //!     lock          held for as long as that process lives
 //! ```
 //!
-//! A process that is killed removes nothing, and what it leaves may be gigabytes. So the next one that starts removes
-//! the folders whose lock nobody holds any more.
+//! A process that is killed removes nothing, and what it leaves may be gigabytes. So the next one that starts, and those
+//! that live, remove the folders whose lock nobody holds any more.
 
 use std::fs::File;
 use std::io;
@@ -36,29 +36,46 @@ impl Spool {
     pub fn open(root: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(root)?;
         let root = root.canonicalize()?;
-        // A folder that is seen while this is held has its own lock held by its process, or by nobody.
-        let gate = File::create(root.join(LOCK))?;
-        gate.lock()?;
-        for entry in std::fs::read_dir(&root)?.flatten() {
-            let path = entry.path();
-            if path.is_dir() && is_abandoned(&path) {
-                match std::fs::remove_dir_all(&path) {
-                    Ok(()) => tracing::info!(folder = %path.display(), "removed what a dead process left"),
-                    Err(error) => {
-                        tracing::warn!(folder = %path.display(), %error, "what a dead process left can't be removed");
-                    }
-                }
-            }
-        }
+        let _gate = gate(&root)?;
+        remove_abandoned(&root)?;
         let folder = tempfile::Builder::new().prefix("run-").tempdir_in(&root)?;
         let lock = File::create(folder.path().join(LOCK))?;
         lock.lock()?;
         Ok(Self { own: Arc::new(Own { folder, _lock: lock }) })
     }
 
+    /// Removes what processes left that have died since.
+    pub fn tidy(&self) -> io::Result<()> {
+        let Some(root) = self.path().parent() else { return Ok(()) };
+        let _gate = gate(root)?;
+        remove_abandoned(root)
+    }
+
     pub fn path(&self) -> &Path {
         self.own.folder.path()
     }
+}
+
+/// A folder that is seen while this is held has its own lock held by its process, or by nobody.
+fn gate(root: &Path) -> io::Result<File> {
+    let gate = File::create(root.join(LOCK))?;
+    gate.lock()?;
+    Ok(gate)
+}
+
+fn remove_abandoned(root: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(root)?.flatten() {
+        let path = entry.path();
+        if path.is_dir() && is_abandoned(&path) {
+            match std::fs::remove_dir_all(&path) {
+                Ok(()) => tracing::info!(folder = %path.display(), "removed what a dead process left"),
+                Err(error) => {
+                    tracing::warn!(folder = %path.display(), %error, "what a dead process left can't be removed");
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 fn is_abandoned(folder: &Path) -> bool {
@@ -82,6 +99,10 @@ mod tests {
         assert!(!dead.exists());
         let second = Spool::open(root.path()).expect("another one");
         assert!(first.path().is_dir() && second.path().is_dir() && first.path() != second.path());
+        std::fs::create_dir(&dead).expect("a folder");
+        std::fs::write(dead.join(LOCK), "").expect("a lock that nobody holds");
+        first.tidy().expect("tidied");
+        assert!(!dead.exists() && first.path().is_dir() && second.path().is_dir());
         let left = first.path().to_owned();
         drop(first);
         assert!(!left.exists() && second.path().is_dir());

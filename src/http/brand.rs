@@ -74,9 +74,10 @@ pub(super) async fn put_image(
     owned(&state, &caller, &id).await?;
     let (width, height) = watermark(&state.tools, &bytes).await?;
     let name = hex(&Sha256::digest(&bytes));
-    state.media.put(&media::watermark_key(&name), bytes).await?;
+    let key = media::watermark_key(&name);
+    state.media.put(&key, bytes.clone()).await?;
     let tx = state.ledger.begin().await?;
-    tx.put_watermark(&id, &media::watermark_key(&name)).await?;
+    tx.put_watermark(&id, &key).await?;
     if let Some(mut brand) = tx.account(&id).await?.map(|account| account.brand)
         && let Some(Value::Object(mark)) = brand.get_mut("watermark")
     {
@@ -84,6 +85,8 @@ pub(super) async fn put_image(
         tx.put_brand(&id, &brand).await?;
     }
     tx.commit().await?;
+    // An image that nobody named until now may have been swept away in between.
+    state.media.put(&key, bytes).await?;
     Ok(Json(json!({ "image": name, "width": width, "height": height })))
 }
 

@@ -15,6 +15,7 @@ use super::monitor::{Snapshot, Usage};
 use super::{Access, AppState, Caller, Problem};
 use crate::event::Stage;
 use crate::ledger::Status;
+use crate::stream::{Server, Streams};
 
 /// Metrics in Prometheus' text format.
 #[utoipa::path(get, path = "/metrics", tag = "monitor", responses((status = 200, body = String, content_type = "text/plain")))]
@@ -124,6 +125,11 @@ async fn ours(text: &mut Text, state: &AppState) -> Result<(), Problem> {
     text.gauge("subiteya_redis_connected", "Whether Redis is connected");
     let connected = state.dispatch.streams().map(|streams| u8::from(streams.connected()));
     text.sample("subiteya_redis_connected", &[], connected);
+    let server = state.dispatch.streams().and_then(Streams::about);
+    text.gauge("subiteya_redis_evicts", "Whether Redis throws keys out when it is full, as it was at start");
+    text.sample("subiteya_redis_evicts", &[], server.and_then(Server::evicts).map(u8::from));
+    text.gauge("subiteya_redis_persists", "Whether Redis has an append-only file, as it was at start");
+    text.sample("subiteya_redis_persists", &[], server.and_then(|server| server.append_only).map(u8::from));
     Ok(())
 }
 

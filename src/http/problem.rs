@@ -69,6 +69,10 @@ impl Problem {
         self.status == StatusCode::UNAUTHORIZED
     }
 
+    pub(super) fn is_unavailable(&self) -> bool {
+        self.status == StatusCode::SERVICE_UNAVAILABLE
+    }
+
     fn unavailable(code: &str, detail: &str) -> Self {
         Self { retry_after: Some(5), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail) }
     }
@@ -99,7 +103,7 @@ impl From<LedgerError> for Problem {
     fn from(error: LedgerError) -> Self {
         match error {
             LedgerError::Unavailable(_) => {
-                tracing::warn!(%error, "a request found no database");
+                tracing::debug!(%error, "a request found no database");
                 Self::unavailable("ledger_unavailable", "the database is not available; try again")
             }
             LedgerError::Conflict => {
@@ -116,7 +120,11 @@ impl From<LedgerError> for Problem {
 impl From<MediaError> for Problem {
     fn from(error: MediaError) -> Self {
         match error {
-            MediaError::Missing(_) => Self::new(StatusCode::NOT_FOUND, "bytes_gone", "the bytes are not kept any more"),
+            MediaError::Missing(_) => Self::new(StatusCode::GONE, "bytes_gone", "the bytes are not kept any more"),
+            MediaError::NoRoom(_) => {
+                tracing::error!(%error, "an upload could not be looked at");
+                Self::unavailable("probe_unavailable", "the upload can't be looked at right now; try again")
+            }
             MediaError::Full => {
                 tracing::error!("the object store is full");
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, "store_full", "there is no room left for uploads")
@@ -125,9 +133,10 @@ impl From<MediaError> for Problem {
                 tracing::warn!(%error, "a request found no object store");
                 Self::unavailable("store_unavailable", "the object store is not available; try again")
             }
-            MediaError::Refused(_) => {
+            // Keys that were changed, a bucket that was removed: somebody mends it, and nothing was lost meanwhile.
+            MediaError::Refused(_) | MediaError::Exists(_) => {
                 tracing::error!(%error, "the object store refused a request's bytes");
-                Self::internal()
+                Self::unavailable("store_unavailable", "the object store is not available; try again")
             }
         }
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use tokio_util::sync::CancellationToken;
 
 use super::guard::Hosts;
+use super::health::StoreProbe;
 use super::monitor::Snapshots;
 use crate::account::connect::Connect;
 use crate::config::{HttpConfig, StagesConfig};
@@ -55,6 +56,7 @@ pub struct Shared {
     pub ingest: Ingest,
     pub(super) hosts: Hosts,
     pub(super) snapshots: Snapshots,
+    pub(super) store_probe: StoreProbe,
     pub(super) uploads: Arc<AtomicUsize>,
 }
 
@@ -81,6 +83,7 @@ impl AppState {
             closing: parts.closing,
             ingest,
             snapshots: Snapshots::default(),
+            store_probe: StoreProbe::default(),
             uploads: Arc::default(),
         };
         Self { shared: Arc::new(shared) }

@@ -176,7 +176,11 @@ async fn commit(
     let detail = json!({ "size": stored.size, "sha256": video.source_sha256 });
     tx.note(video.id, None, "uploaded", detail).await?;
     let released = ingest.dispatch.release(&tx, Stage::Edit).await?;
-    tx.commit().await.map_err(Refusal::Uncertain)?;
+    tx.commit().await.map_err(
+        |error| {
+            if error.was_answered() { Refusal::Ledger(error) } else { Refusal::Uncertain(error) }
+        },
+    )?;
     ingest.dispatch.append(&released).await;
     Ok(Accepted { video, repeated: false })
 }

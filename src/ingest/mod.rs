@@ -13,7 +13,6 @@ mod draft;
 mod form;
 mod options;
 mod refusal;
-mod sweep;
 
 pub use accept::Accepted;
 pub use brand::whole_brand;
@@ -21,7 +20,6 @@ pub use check::watermark;
 pub use draft::{Draft, FIELDS, FILE_FIELDS, MAX_CAPTIONS, MAX_FIELD};
 pub use options::{PostOptions, Privacy};
 pub use refusal::Refusal;
-pub use sweep::{SweepError, sweep};
 
 use std::sync::Arc;
 

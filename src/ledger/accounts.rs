@@ -204,7 +204,7 @@ impl Tx {
     }
 }
 
-const EMPTY_BRAND: &str = r#"{"watermark":null,"captions":null,"effects":[]}"#;
+pub(super) const EMPTY_BRAND: &str = r#"{"watermark":null,"captions":null,"effects":[]}"#;
 
 fn read(row: &QueryResult) -> Result<Account> {
     Ok(Account {

@@ -16,12 +16,18 @@ impl Clock {
     pub(super) async fn now(&self, session: &Session) -> Result<i64> {
         match self {
             Self::Boot { offset } => Ok(boot_millis() + offset),
+            Self::Database => database_time(session, &format!("select {CLOCK}")).await,
+        }
+    }
+
+    /// The same at the begin of a transaction, which PostgreSQL ends when its process falls asleep over it: the locks
+    /// that it holds would stop everybody else.
+    pub(super) async fn now_in(&self, session: &Session) -> Result<i64> {
+        match self {
+            Self::Boot { .. } => self.now(session).await,
             Self::Database => {
-                let row = session
-                    .one("select cast(extract(epoch from clock_timestamp()) * 1000 as bigint) as now", [])
-                    .await?
-                    .ok_or_else(|| LedgerError::Corrupt("the database has no time".to_owned()))?;
-                Ok(row.try_get("", "now")?)
+                let idle = "set_config('idle_in_transaction_session_timeout', '30s', true)";
+                database_time(session, &format!("select {CLOCK}, {idle}")).await
             }
         }
     }
@@ -43,6 +49,14 @@ impl Clock {
         tx.put_setting("clock", &format!("{boot}/{offset}")).await?;
         Ok(Self::Boot { offset })
     }
+}
+
+const CLOCK: &str = "cast(extract(epoch from clock_timestamp()) * 1000 as bigint) as now";
+
+async fn database_time(session: &Session, sql: &str) -> Result<i64> {
+    let row = session.one(sql, []).await?;
+    let row = row.ok_or_else(|| LedgerError::Corrupt("the database has no time".to_owned()))?;
+    Ok(row.try_get("", "now")?)
 }
 
 /// The wall clock: for displays, `publishAt` and signatures of others. Never for leases, limits or due times.

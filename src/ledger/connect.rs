@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::sqlx;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::{self, Connection as _};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, RuntimeErr, TransactionTrait,
 };
@@ -15,9 +15,21 @@ use super::clock::Clock;
 use super::foreign;
 use super::{Connection, Inner, Ledger, LedgerError, Session, Tx};
 use crate::migrations::Migrator;
+use crate::outage::Outage;
 
 /// How long a statement waits for another process' write on SQLite before it gives up.
-const BUSY: Duration = Duration::from_secs(20);
+const BUSY: Duration = Duration::from_secs(15);
+/// How long one waits for a connection of the pool, or for a new one. With a statement's own bound this stays below what an
+/// HTTP request may take, so that a request that finds no database is told so.
+const ACQUIRE: Duration = Duration::from_secs(12);
+/// How long an attempt to connect may take.
+const CONNECT: Duration = Duration::from_secs(5);
+/// A connection is looked at before its use if it lay idle for so long: it may be one to a server that has restarted.
+const IDLE: Duration = Duration::from_secs(1);
+/// How long a connection may take to come back from a statement that was given up.
+const RETURN: Duration = Duration::from_secs(2);
+/// How long one that is looked at may take to answer: all of a pool's dead ones are found out within [`ACQUIRE`].
+const LOOK: Duration = Duration::from_secs(1);
 /// Any number, but always the same: PostgreSQL's advisory lock that lets one process migrate at a time.
 const MIGRATION_LOCK: i64 = 0x5b17e7a;
 
@@ -46,11 +58,14 @@ impl Ledger {
 
     async fn assemble(reads: DatabaseConnection, writer: DatabaseConnection) -> super::Result<Self> {
         let backend = writer.get_database_backend();
+        let reading = Arc::new(Outage::of("reading from the database"));
+        let writing = Arc::new(Outage::of("writing to the database"));
         let mut ledger = Self {
             inner: Arc::new(Inner {
-                reads: Session { connection: Connection::Pool(reads.clone()), backend },
+                reads: Session { connection: Connection::Pool(reads.clone()), backend, outage: reading.clone() },
                 writer: writer.clone(),
                 clock: Clock::Database,
+                writing: writing.clone(),
             }),
         };
         if backend == DbBackend::Sqlite {
@@ -60,11 +75,12 @@ impl Ledger {
                 ..Default::default()
             };
             let transaction = writer.begin_with_options(options).await?;
-            let tx = Tx { session: Session { connection: Connection::Transaction(transaction), backend }, now: 0 };
+            let connection = Connection::Transaction(transaction);
+            let tx = Tx { session: Session { connection, backend, outage: writing.clone() }, now: 0 };
             let clock = Clock::since_boot(&tx).await?;
             tx.commit().await?;
-            ledger.inner =
-                Arc::new(Inner { reads: Session { connection: Connection::Pool(reads), backend }, writer, clock });
+            let reads = Session { connection: Connection::Pool(reads), backend, outage: reading };
+            ledger.inner = Arc::new(Inner { reads, writer, clock, writing });
         }
         Ok(ledger)
     }
@@ -79,13 +95,17 @@ async fn connect(url: &str) -> Result<(DatabaseConnection, DatabaseConnection), 
             ConnectError::Rejected(format!("the folder {} can't be made: {error}", folder.display()))
         })?;
     }
+    if sqlite_path(url).is_none() {
+        reachable(url).await?;
+    }
     let open = |connections: u32| async move {
         let mut options = ConnectOptions::new(plain_url);
         options
             .max_connections(connections)
             .min_connections(1)
-            .connect_timeout(Duration::from_secs(5))
-            .acquire_timeout(BUSY + Duration::from_secs(5))
+            .connect_timeout(CONNECT)
+            .acquire_timeout(ACQUIRE)
+            .test_before_acquire(false)
             .idle_timeout(Duration::from_secs(600))
             .sqlx_logging(false)
             .map_sqlx_sqlite_opts(|sqlite| {
@@ -94,6 +114,16 @@ async fn connect(url: &str) -> Result<(DatabaseConnection, DatabaseConnection), 
                     .journal_mode(SqliteJournalMode::Wal)
                     .synchronous(SqliteSynchronous::Full)
                     .busy_timeout(BUSY)
+            })
+            .map_sqlx_postgres_pool_opts(|pool| {
+                // A connection whose server is gone without a word would keep its place in the pool until TCP gives up.
+                pool.after_release(|connection, _| Box::pin(answers(connection, RETURN))).before_acquire(
+                    |connection, about| {
+                        Box::pin(async move {
+                            if about.idle_for < IDLE { Ok(true) } else { answers(connection, LOOK).await }
+                        })
+                    },
+                )
             });
         if let Some(schema) = schema {
             options.set_schema_search_path(schema);
@@ -106,14 +136,39 @@ async fn connect(url: &str) -> Result<(DatabaseConnection, DatabaseConnection), 
     Ok((reads, writer))
 }
 
+/// An error closes the connection without another word to it.
+async fn answers(connection: &mut sqlx::PgConnection, within: Duration) -> Result<bool, sqlx::Error> {
+    match tokio::time::timeout(within, connection.ping()).await {
+        Ok(answered) => answered.map(|()| true),
+        Err(_) => Err(sqlx::Error::PoolTimedOut),
+    }
+}
+
+/// One connection by itself: the pool would try a server that refuses again and again, and say in the end only that its
+/// time was up.
+async fn reachable(url: &str) -> Result<(), ConnectError> {
+    match tokio::time::timeout(CONNECT, sqlx::PgConnection::connect(url)).await {
+        Ok(Ok(connection)) => {
+            connection.close().await.ok();
+            Ok(())
+        }
+        Ok(Err(sqlx::Error::Io(error))) => Err(ConnectError::Unreachable(error.to_string())),
+        Ok(Err(error)) => Err(judge(&error)),
+        Err(_) => Err(ConnectError::Unreachable("it does not answer".to_owned())),
+    }
+}
+
 fn classify(error: DbErr) -> ConnectError {
-    let inner = match &error {
+    match &error {
         DbErr::Conn(RuntimeErr::SqlxError(inner))
         | DbErr::Exec(RuntimeErr::SqlxError(inner))
-        | DbErr::Query(RuntimeErr::SqlxError(inner)) => inner.clone(),
-        _ => return ConnectError::Unreachable(error.to_string()),
-    };
-    match inner.as_ref() {
+        | DbErr::Query(RuntimeErr::SqlxError(inner)) => judge(inner),
+        _ => ConnectError::Unreachable(error.to_string()),
+    }
+}
+
+fn judge(inner: &sqlx::Error) -> ConnectError {
+    match inner {
         sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) | sqlx::Error::Protocol(_) => {
             ConnectError::Rejected(inner.to_string())
         }

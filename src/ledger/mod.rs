@@ -9,6 +9,7 @@
 //! `synchronous_commit=on`: a commit that was answered is durable, which the publish protocol needs (its rule 10).
 
 mod accounts;
+mod chores;
 mod clock;
 mod connect;
 mod connects;
@@ -20,6 +21,7 @@ mod limits;
 mod pauses;
 mod publications;
 mod release;
+mod retention;
 mod settings;
 mod tasks;
 mod usage;
@@ -29,6 +31,7 @@ mod workers;
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sea_orm::sqlx;
 use sea_orm::{
@@ -47,11 +50,21 @@ pub use limits::LimitRow;
 pub use pauses::Pause;
 pub use publications::PublicationRow;
 pub use release::{Ready, Releasable, Room, interleave};
+pub use retention::{Bytes, Holding};
 pub use tasks::{Released, StageCounts, TaskRow};
 pub use usage::UsageRow;
 pub use videos::{Edited, ListFilter, Priority, Status, Video, VideoPatch};
 pub use webhooks::{NewWebhook, Webhook};
 pub use workers::Worker;
+
+use crate::outage::Outage;
+
+/// How long PostgreSQL may take to answer. A server that is frozen or cut off is otherwise waited for until TCP gives up,
+/// which takes a quarter of an hour. SQLite has its own bound (`connect::BUSY`).
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// A transaction that had to wait for so long had no database meanwhile.
+const LATE: Duration = Duration::from_secs(3);
 
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
@@ -84,12 +97,34 @@ fn is_transient(error: &sea_orm::RuntimeErr) -> bool {
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(database) => {
             let code = database.code().unwrap_or_default();
-            // SQLite: busy (5), locked (6), i/o error (10), full (13), can't open (14). PostgreSQL: classes 08, 40, 53, 57.
+            // SQLite: busy (5), locked (6), read-only (8), i/o error (10), full (13), can't open (14). PostgreSQL: classes
+            // 08, 40, 53, 57; a server that only reads (25006), a transaction that idled too long (25P03).
             let sqlite =
-                code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13 | 14)) && code.len() < 5;
-            sqlite || (code.len() == 5 && ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class)))
+                code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 10 | 13 | 14)) && code.len() < 5;
+            let passing = ["08", "40", "53", "57", "25006", "25P03"];
+            sqlite || (code.len() == 5 && passing.iter().any(|class| code.starts_with(class)))
         }
         _ => false,
+    }
+}
+
+impl LedgerError {
+    /// The database itself said no, so that nothing was written; else a commit's answer may have been lost.
+    pub fn was_answered(&self) -> bool {
+        let (Self::Unavailable(error) | Self::Refused(error)) = self else { return true };
+        let (DbErr::Conn(inner) | DbErr::Exec(inner) | DbErr::Query(inner)) = error else { return false };
+        let sea_orm::RuntimeErr::SqlxError(inner) = inner else { return false };
+        let sqlx::Error::Database(database) = inner.as_ref() else { return false };
+        // SQLite's i/o errors leave it open what has reached the disk.
+        !database.code().is_some_and(|code| code.len() < 5 && code.parse::<u32>().is_ok_and(|code| code & 0xff == 10))
+    }
+
+    /// One line of what could not be done, unless the ledger's own lines on its outage say it already.
+    pub fn tell(&self, what: &str) {
+        match self {
+            Self::Unavailable(_) => tracing::debug!(error = %self, "{what}"),
+            Self::Refused(_) | Self::Conflict | Self::Corrupt(_) => tracing::warn!(error = %self, "{what}"),
+        }
     }
 }
 
@@ -105,12 +140,18 @@ struct Inner {
     reads: Session,
     writer: DatabaseConnection,
     clock: clock::Clock,
+    writing: Arc<Outage>,
 }
 
 impl Ledger {
     /// The time that all of the fleet agrees on, in milliseconds since 1970.
     pub async fn now(&self) -> Result<i64> {
         self.inner.clock.now(&self.inner.reads).await
+    }
+
+    /// How long this process has had a database, for reading and for writing, without a break.
+    pub fn calm_for(&self) -> Duration {
+        self.inner.reads.outage.calm_for().min(self.inner.writing.calm_for())
     }
 
     pub async fn begin(&self) -> Result<Tx> {
@@ -121,9 +162,14 @@ impl Ledger {
             },
             _ => TransactionOptions::default(),
         };
-        let transaction = self.inner.writer.begin_with_options(options).await?;
-        let session = Session { connection: Connection::Transaction(transaction), backend: self.inner.reads.backend };
-        let now = self.inner.clock.now(&session).await?;
+        let (backend, outage) = (self.inner.reads.backend, self.inner.writing.clone());
+        let asked = Instant::now();
+        let transaction = bounded(backend, &outage, self.inner.writer.begin_with_options(options)).await?;
+        if asked.elapsed() > LATE {
+            outage.stumbled();
+        }
+        let session = Session { connection: Connection::Transaction(transaction), backend, outage };
+        let now = self.inner.clock.now_in(&session).await?;
         Ok(Tx { session, now })
     }
 }
@@ -144,6 +190,25 @@ enum Connection {
 pub struct Session {
     connection: Connection,
     backend: DbBackend,
+    outage: Arc<Outage>,
+}
+
+/// Waits for an answer, but not for ever; a failure stands in the log as part of its outage.
+async fn bounded<T>(backend: DbBackend, outage: &Outage, answer: impl Future<Output = Result<T, DbErr>>) -> Result<T> {
+    let answered = match backend {
+        DbBackend::Postgres => tokio::time::timeout(ANSWER, answer).await.unwrap_or_else(|_| {
+            let text = format!("it did not answer within {} s", ANSWER.as_secs());
+            Err(DbErr::Conn(sea_orm::RuntimeErr::Internal(text)))
+        }),
+        _ => answer.await,
+    };
+    answered.map_err(|error| {
+        let error = LedgerError::from(error);
+        if let LedgerError::Unavailable(_) = &error {
+            outage.failed(&error);
+        }
+        error
+    })
 }
 
 impl Session {
@@ -153,18 +218,29 @@ impl Session {
 
     async fn one(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<Option<QueryResult>> {
         let statement = self.statement(sql, values);
-        Ok(match &self.connection {
-            Connection::Pool(pool) => pool.query_one_raw(statement).await?,
-            Connection::Transaction(transaction) => transaction.query_one_raw(statement).await?,
-        })
+        match &self.connection {
+            Connection::Pool(pool) => self.read(pool.query_one_raw(statement)).await,
+            Connection::Transaction(transaction) => self.bounded(transaction.query_one_raw(statement)).await,
+        }
     }
 
     async fn all(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<Vec<QueryResult>> {
         let statement = self.statement(sql, values);
-        Ok(match &self.connection {
-            Connection::Pool(pool) => pool.query_all_raw(statement).await?,
-            Connection::Transaction(transaction) => transaction.query_all_raw(statement).await?,
-        })
+        match &self.connection {
+            Connection::Pool(pool) => self.read(pool.query_all_raw(statement)).await,
+            Connection::Transaction(transaction) => self.bounded(transaction.query_all_raw(statement)).await,
+        }
+    }
+
+    /// A read by itself: its answer ends the outage. A transaction's reads don't end one, its commit does.
+    async fn read<T>(&self, answer: impl Future<Output = Result<T, DbErr>>) -> Result<T> {
+        let answered = self.bounded(answer).await?;
+        self.outage.worked();
+        Ok(answered)
+    }
+
+    async fn bounded<T>(&self, answer: impl Future<Output = Result<T, DbErr>>) -> Result<T> {
+        bounded(self.backend, &self.outage, answer).await
     }
 
     /// What a row that is read to be written carries on PostgreSQL. SQLite's writer is alone already.
@@ -188,17 +264,19 @@ impl Tx {
     }
 
     pub async fn commit(self) -> Result<()> {
-        match self.session.connection {
-            Connection::Transaction(transaction) => Ok(transaction.commit().await?),
-            Connection::Pool(_) => Ok(()),
+        let Session { connection, backend, outage } = self.session;
+        if let Connection::Transaction(transaction) = connection {
+            bounded(backend, &outage, transaction.commit()).await?;
+            outage.worked();
         }
+        Ok(())
     }
 
     async fn run(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<u64> {
         let statement = self.statement(sql, values);
         let done: ExecResult = match &self.session.connection {
-            Connection::Transaction(transaction) => transaction.execute_raw(statement).await?,
-            Connection::Pool(pool) => pool.execute_raw(statement).await?,
+            Connection::Transaction(transaction) => self.bounded(transaction.execute_raw(statement)).await?,
+            Connection::Pool(pool) => self.bounded(pool.execute_raw(statement)).await?,
         };
         Ok(done.rows_affected())
     }

@@ -24,6 +24,12 @@ pub fn thumbnail_key(video: VideoId, run: LeaseToken) -> String {
     format!("videos/{video}/thumbnail-{run}.jpg")
 }
 
+/// The video to which a key belongs, and the name under which it lies there.
+pub fn video_of(key: &str) -> Option<(VideoId, &str)> {
+    let (id, name) = key.strip_prefix("videos/")?.split_once('/')?;
+    Some((id.parse().ok()?, name))
+}
+
 /// By content, so that a video that is being edited keeps the image it began with.
 pub fn watermark_key(sha256: &str) -> String {
     format!("watermarks/{sha256}")

@@ -10,7 +10,7 @@ use object_store::{GetOptions, GetRange, ObjectStore};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio_util::io::ReaderStream;
 
-use super::{Media, Result};
+use super::{Media, MediaError, Result};
 
 pub type Bytestream = BoxStream<'static, io::Result<Bytes>>;
 
@@ -22,9 +22,19 @@ impl Media {
     pub async fn read(&self, key: &str, range: Range<u64>) -> Result<Bytestream> {
         if let Some(path) = self.file(key) {
             let mut file = tokio::fs::File::open(&path).await.map_err(|error| missing(error, key))?;
+            let size = file.metadata().await?.len();
+            if range.start >= size && !range.is_empty() {
+                return Err(MediaError::Unavailable(format!(
+                    "{key} has {size} bytes, none of the range that was asked for"
+                )));
+            }
             file.seek(io::SeekFrom::Start(range.start)).await?;
             let part = file.take(range.end.saturating_sub(range.start));
             return Ok(ReaderStream::with_capacity(part, PIECE).boxed());
+        }
+        if range.is_empty() {
+            // S3 has no word for it.
+            return Ok(futures::stream::empty().boxed());
         }
         let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
         let got = self.store.get_opts(&self.path(key)?, options).await?;
@@ -49,16 +59,36 @@ impl Media {
             return Ok(path);
         }
         let size = self.size(key).await?;
+        if copy.parent().is_some_and(|folder| room(folder).is_some_and(|room| room < size)) {
+            return Err(MediaError::NoRoom(size));
+        }
         let mut stream = self.read(key, 0..size).await?;
         let mut file = tokio::fs::File::create(copy).await?;
-        while let Some(piece) = stream.try_next().await? {
-            file.write_all(&piece).await?;
+        let written = async {
+            // An error of the stream is the store's, one of the file the disk's.
+            while let Some(piece) =
+                stream.try_next().await.map_err(|error| MediaError::Unavailable(error.to_string()))?
+            {
+                file.write_all(&piece).await?;
+            }
+            Ok(file.flush().await?)
+        };
+        match written.await {
+            Ok(()) => Ok(copy.to_owned()),
+            Err(error) => {
+                tokio::fs::remove_file(copy).await.ok();
+                Err(if matches!(error, MediaError::Full) { MediaError::NoRoom(size) } else { error })
+            }
         }
-        file.flush().await?;
-        Ok(copy.to_owned())
     }
 }
 
-fn missing(error: io::Error, key: &str) -> super::MediaError {
-    if error.kind() == io::ErrorKind::NotFound { super::MediaError::Missing(key.to_owned()) } else { error.into() }
+/// Bytes that may still be written in a folder, where that can be told.
+fn room(folder: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+fn missing(error: io::Error, key: &str) -> MediaError {
+    if error.kind() == io::ErrorKind::NotFound { MediaError::Missing(key.to_owned()) } else { error.into() }
 }

@@ -2,21 +2,33 @@
 
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig};
-use secrecy::{ExposeSecret, SecretString};
+use object_store::{ObjectStore, ObjectStoreExt};
+use secrecy::SecretString;
 
+use super::bucket::Bucket;
 use super::{MediaError, Result};
 
+/// How long a store that was away may take to show that it is back.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// Cheap to clone.
 #[derive(Clone)]
 pub struct Media {
     pub(super) store: Arc<dyn ObjectStore>,
-    pub(super) folder: Option<PathBuf>,
+    pub(super) place: Place,
+    away: Arc<AtomicBool>,
+}
+
+#[derive(Clone)]
+pub(super) enum Place {
+    Folder(PathBuf),
+    Bucket(Arc<Bucket>),
 }
 
 #[derive(Debug, Clone)]
@@ -35,43 +47,62 @@ impl Media {
         std::fs::create_dir_all(folder)?;
         let folder = folder.canonicalize()?;
         let store = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true).with_automatic_cleanup(true);
-        Ok(Self { store: Arc::new(store), folder: Some(folder) })
+        Ok(Self { store: Arc::new(store), place: Place::Folder(folder), away: Arc::default() })
     }
 
     pub fn s3(s3: &S3) -> Result<Self> {
-        let retry =
-            RetryConfig { backoff: BackoffConfig::default(), max_retries: 3, retry_timeout: Duration::from_secs(20) };
-        let mut builder = AmazonS3Builder::new()
-            .with_bucket_name(&s3.bucket)
-            .with_region(&s3.region)
-            .with_access_key_id(&s3.access_key_id)
-            .with_secret_access_key(s3.secret_access_key.expose_secret())
-            .with_retry(retry)
-            .with_client_options(
-                ClientOptions::new()
-                    .with_connect_timeout(Duration::from_secs(5))
-                    .with_timeout(Duration::from_secs(120)),
-            );
-        if let Some(endpoint) = &s3.endpoint {
-            builder = builder.with_endpoint(endpoint).with_allow_http(endpoint.starts_with("http://"));
-        }
-        Ok(Self { store: Arc::new(builder.build()?), folder: None })
+        let bucket = Bucket::open(s3)?;
+        Ok(Self { store: bucket.s3.clone(), place: Place::Bucket(Arc::new(bucket)), away: Arc::default() })
     }
 
-    /// Whether the store answers: a listing of nothing.
+    /// Whether the store can be used: a folder takes a file, S3 answers as what it should be.
     pub async fn check(&self) -> Result<()> {
-        let prefix = Path::from("watermarks");
-        self.store.list(Some(&prefix)).try_next().await?;
-        Ok(())
+        match &self.place {
+            Place::Folder(folder) => {
+                let folder = folder.clone();
+                let made = tokio::task::spawn_blocking(move || tempfile::tempfile_in(folder).map(drop));
+                Ok(made.await.map_err(std::io::Error::other)??)
+            }
+            Place::Bucket(bucket) => bucket.check().await,
+        }
+    }
+
+    /// Asks the store itself, and remembers for [`Media::is_away`] what it said.
+    pub async fn answers(&self) -> bool {
+        let answers = matches!(tokio::time::timeout(ANSWER, self.check()).await, Ok(Ok(())));
+        if self.away.swap(!answers, Ordering::Relaxed) == answers {
+            if answers {
+                tracing::info!("the object store is back");
+            } else {
+                tracing::warn!("the object store is away; nothing that needs it is begun until it is back");
+            }
+        }
+        answers
+    }
+
+    /// What the last question to the store itself showed.
+    pub fn is_away(&self) -> bool {
+        self.away.load(Ordering::Relaxed)
     }
 
     /// Where an object lies as a file, if the store is a folder.
     pub fn file(&self, key: &str) -> Option<PathBuf> {
-        self.folder.as_ref().map(|folder| folder.join(key))
+        match &self.place {
+            Place::Folder(folder) => Some(folder.join(key)),
+            Place::Bucket(_) => None,
+        }
     }
 
     pub async fn size(&self, key: &str) -> Result<u64> {
         Ok(self.store.head(&self.path(key)?).await?.size)
+    }
+
+    pub async fn is_there(&self, key: &str) -> Result<bool> {
+        match self.size(key).await {
+            Ok(_) => Ok(true),
+            Err(MediaError::Missing(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Deleting what isn't there is no error.
@@ -80,29 +111,6 @@ impl Media {
             Ok(()) | Err(MediaError::Missing(_)) => Ok(()),
             Err(error) => Err(error),
         }
-    }
-
-    /// The names of the folders right under this one.
-    pub async fn folders(&self, under: &str) -> Result<Vec<String>> {
-        let listed = self.store.list_with_delimiter(Some(&self.path(under)?)).await?;
-        let name = |path: &Path| path.parts().next_back().map(|part| part.as_ref().to_owned());
-        Ok(listed.common_prefixes.iter().filter_map(name).collect())
-    }
-
-    /// When anything in a folder of keys was last written, in milliseconds since 1970; also what is only staged yet, where
-    /// the store is a folder. None: nothing is there.
-    pub async fn last_written(&self, folder: &str) -> Result<Option<i64>> {
-        let Some(path) = self.file(folder) else {
-            let listed: Vec<_> = self.store.list(Some(&self.path(folder)?)).try_collect().await?;
-            return Ok(listed.iter().map(|object| object.last_modified.timestamp_millis()).max());
-        };
-        let mut entries = tokio::fs::read_dir(path).await?;
-        let mut latest = None;
-        while let Some(entry) = entries.next_entry().await? {
-            let written = chrono::DateTime::<chrono::Utc>::from(entry.metadata().await?.modified()?);
-            latest = latest.max(Some(written.timestamp_millis()));
-        }
-        Ok(latest)
     }
 
     /// Deletes everything under a folder of keys.

@@ -75,7 +75,9 @@ impl Dispatch {
             }
         }
         if let Some((number, error)) = failed {
-            tracing::warn!(number, %error, "entries could not be appended; their tasks are released anew once Redis answers");
+            error.tell(&format!(
+                "{number} entries could not be appended; their tasks are released anew once Redis answers"
+            ));
         }
     }
 }

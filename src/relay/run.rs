@@ -8,6 +8,7 @@ use super::Dispatch;
 use crate::event::Stage;
 use crate::ledger::{Ledger, LedgerError};
 use crate::limit;
+use crate::outage::Outage;
 use crate::stage::{Engine, doubt, millis};
 
 /// How long an entry must have been over before the stream may be trimmed behind it.
@@ -22,7 +23,8 @@ pub async fn run(engine: Engine) {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seldom = Instant::now();
     let mut refitted = false;
-    let mut faults = 0u32;
+    // Not the database's own, of which the ledger tells.
+    let outage = Outage::of("relaying");
     loop {
         tokio::select! {
             _ = tick.tick() => {}
@@ -50,13 +52,9 @@ pub async fn run(engine: Engine) {
             Ok::<_, LedgerError>(())
         };
         match done.await {
-            Ok(()) => faults = 0,
-            Err(error) => {
-                faults += 1;
-                if faults == 1 || faults.is_multiple_of(30) {
-                    tracing::warn!(%error, "the relay can't ask the ledger; tried again every second");
-                }
-            }
+            Ok(()) => outage.worked(),
+            Err(LedgerError::Unavailable(error)) => tracing::debug!(%error, "the relay waits for the database"),
+            Err(error) => outage.failed(&error),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -12,6 +13,10 @@ use super::{Work, run, settle};
 use crate::event::{LeaseToken, TaskId};
 use crate::ledger::{LedgerError, TaskRow};
 use crate::stream::{Content, Delivery, Reader};
+use crate::task::State;
+
+/// Abandoned tasks that are looked at at once.
+const ABANDONED: i64 = 200;
 
 /// What runs in this process: by its lease, the task and the entry under which it was read.
 pub(super) type InHand = Arc<Mutex<HashMap<LeaseToken, (TaskId, Option<String>)>>>;
@@ -29,21 +34,22 @@ impl Drop for Held {
 }
 
 impl<W: Work> Worker<W> {
-    /// Tasks that a dead worker left or a stopped one handed back, without those that this process is at work on: it is
-    /// alive, and will renew them.
-    pub(super) async fn abandoned(&self, now: i64, most: usize) -> Result<Vec<TaskRow>, LedgerError> {
+    /// What a stopped worker handed back, and tasks of dead ones: their leases are over, and stayed so. Not those that
+    /// this process is at work on: it is alive, and will renew them.
+    pub(super) async fn abandoned(&self, now: i64) -> Result<Vec<TaskRow>, LedgerError> {
+        let rows = self.engine.ledger.abandoned(W::STAGE, now, ABANDONED).await?;
         let ours: Vec<TaskId> = self.hands().values().map(|(task, _)| *task).collect();
-        let most_rows = i64::try_from(most + ours.len()).unwrap_or(i64::MAX);
-        let mut rows = self.engine.ledger.abandoned(W::STAGE, now, most_rows).await?;
-        rows.retain(|row| !ours.contains(&row.task.id));
-        rows.truncate(most);
-        Ok(rows)
+        let foreign = rows.into_iter().filter(|row| !ours.contains(&row.task.id));
+        let (stalled, mut abandoned): (Vec<TaskRow>, _) = foreign.partition(|row| row.task.state == State::Running);
+        let mut overdue = self.overdue.lock().unwrap_or_else(PoisonError::into_inner);
+        abandoned.extend(overdue.ripe(stalled, Instant::now(), self.engine.ledger.calm_for()));
+        Ok(abandoned)
     }
 
     /// Rules 7 and 11: what a dead worker left is taken over, its entry with it, and what a stopped one handed back.
     pub(super) async fn take_over_abandoned(&self, permits: &mut Vec<OwnedSemaphorePermit>) -> Result<(), Fault> {
         let now = self.engine.ledger.now().await?;
-        for row in self.abandoned(now, permits.len()).await? {
+        for row in self.abandoned(now).await? {
             let Some(permit) = permits.pop() else { break };
             let entry = match &row.task.entry {
                 Some(id) => self.claim(id).await,
@@ -58,6 +64,9 @@ impl<W: Work> Worker<W> {
     /// The entry, if it could be claimed. Where it is gone, or Redis is, the task runs all the same and acknowledges
     /// nothing.
     async fn claim(&self, entry: &str) -> Option<String> {
+        if !self.streams.connected() {
+            return None;
+        }
         let claimed = async {
             match self.streams.pending_entry(W::STAGE, entry).await? {
                 None => Ok(None),
@@ -67,7 +76,7 @@ impl<W: Work> Worker<W> {
         match claimed.await {
             Ok(delivery) => delivery.map(|delivery| delivery.id),
             Err(error) => {
-                tracing::warn!(%error, entry.id = entry, "an entry could not be claimed; its task runs without it");
+                error.tell("an entry could not be claimed; its task runs without it");
                 None
             }
         }
@@ -181,7 +190,7 @@ impl<W: Work> Worker<W> {
             let Content::Entry(entry) = delivery.content else { continue };
             match lease::give_back(&self.engine, entry.task).await {
                 Ok(()) => self.acknowledge(delivery.id).await,
-                Err(error) => tracing::warn!(%error, "an entry that was just read could not be given back"),
+                Err(error) => error.tell("an entry that was just read could not be given back"),
             }
         }
     }

@@ -3,8 +3,8 @@
 use super::streamed::Fault;
 use super::{Engine, millis};
 use crate::event::Stage;
-use crate::ledger::LedgerError;
-use crate::stream::{Delivery, Reader};
+use crate::ledger::{LedgerError, TaskRow};
+use crate::stream::{Delivery, Reader, Streams};
 
 /// Reads until nothing is left. If that brings nothing, whatever was released a while before the read was lost: it is
 /// put back and released anew. A reader that suspects its own connection makes a new one before it may say so.
@@ -25,14 +25,28 @@ pub async fn doubt(
         return Ok(read);
     }
     let again = put_back(engine, stage, before).await?;
-    if again > 0 {
+    if again > 0 && !engine.dispatch.streams().is_some_and(Streams::appends_fail) {
         tracing::warn!(%stage, tasks = again, "released tasks were lost on their way; they are released anew");
     }
     Ok(read)
 }
 
+/// A Redis that answers and takes nothing (it is full) is asked with one, and gets the rest when it has taken that.
 async fn put_back(engine: &Engine, stage: Stage, before: i64) -> Result<usize, LedgerError> {
-    let lost = engine.ledger.unread_before(stage, before).await?;
+    let full = || engine.dispatch.streams().is_some_and(Streams::appends_fail);
+    let mut lost = engine.ledger.unread_before(stage, before).await?;
+    let mut again = 0;
+    if full() {
+        let rest = lost.split_off(lost.len().min(1));
+        again += release_again(engine, stage, std::mem::replace(&mut lost, rest)).await?;
+        if full() {
+            return Ok(again);
+        }
+    }
+    Ok(again + release_again(engine, stage, lost).await?)
+}
+
+async fn release_again(engine: &Engine, stage: Stage, lost: Vec<TaskRow>) -> Result<usize, LedgerError> {
     if lost.is_empty() {
         return Ok(0);
     }

@@ -3,11 +3,13 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::lease::{self, Taken};
+use super::overdue::Overdue;
 use super::{Engine, Identity, Work, run};
 use crate::event::TaskId;
 use crate::ledger::LedgerError;
@@ -15,16 +17,20 @@ use crate::ledger::LedgerError;
 /// Questions to TikTok at once, per process.
 const AT_ONCE: usize = 8;
 
+/// Stalled tasks that are looked at at once.
+const STALLED: i64 = 200;
+
 /// Works until the stop, then until what runs has ended or was handed back.
 pub async fn work<W: Work>(engine: Engine, work: Arc<W>) {
     let identity = Identity::new(W::STAGE);
     let slots = Arc::new(Semaphore::new(AT_ONCE));
     let tracker = TaskTracker::new();
     let in_hand = InHand::default();
+    let mut overdue = Overdue::of(&engine);
     while !engine.stop.reading.is_cancelled() {
         engine.health.beat(W::STAGE.as_str());
-        if let Err(error) = round(&engine, &work, &identity, (&slots, &in_hand), &tracker).await {
-            tracing::warn!(stage = %W::STAGE, %error, "due tasks could not be taken; tried again");
+        if let Err(error) = round(&engine, &work, &identity, (&slots, &in_hand, &mut overdue), &tracker).await {
+            error.tell("due tasks could not be taken; tried again");
         }
         tokio::select! {
             () = tokio::time::sleep(engine.times.tick) => {}
@@ -43,12 +49,13 @@ async fn round<W: Work>(
     engine: &Engine,
     work: &Arc<W>,
     identity: &Identity,
-    (slots, in_hand): (&Arc<Semaphore>, &InHand),
+    (slots, in_hand, overdue): (&Arc<Semaphore>, &InHand, &mut Overdue),
     tracker: &TaskTracker,
 ) -> Result<(), LedgerError> {
     let now = engine.ledger.now().await?;
     let most = i64::try_from(AT_ONCE).unwrap_or(8);
-    let mut rows = engine.ledger.stalled(W::STAGE, now, most).await?;
+    let mut rows =
+        overdue.ripe(engine.ledger.stalled(W::STAGE, now, STALLED).await?, Instant::now(), engine.ledger.calm_for());
     rows.extend(engine.ledger.due(W::STAGE, now, most).await?);
     rows.retain(|row| !hands(in_hand).contains(&row.task.id));
     for row in rows {

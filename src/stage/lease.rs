@@ -62,6 +62,10 @@ async fn granted<W: Work>(
     }
     let claim = Claim { token: LeaseToken::new(), holder: worker.to_owned(), entry, lease: engine.config.lease };
     let interrupted = row.task.state == State::Running;
+    // The ledger had trouble until just now: a holder that lives may renew first.
+    if interrupted && engine.ledger.calm_for() < engine.calm() {
+        return Ok(Taken::Refused);
+    }
     let granted = match row.task.lease(claim, tx.now()) {
         Err(refused) => {
             tracing::debug!(task.id = %id, %refused, "not run again");

@@ -10,9 +10,11 @@ pub mod doubt;
 pub mod due;
 pub mod edit;
 pub mod lease;
+mod overdue;
 pub mod publish;
 pub mod run;
 pub mod settle;
+mod store;
 pub mod streamed;
 pub mod sweep;
 mod worker;
@@ -140,6 +142,21 @@ pub struct Engine {
     pub health: Health,
     /// An acknowledgement failed, so that something is pending of which the ledger knows nothing: the sweep has to look.
     pub owing: Arc<AtomicBool>,
+}
+
+/// The ledger's longest wait for an answer, a pause and a new connection.
+const AFTER_TROUBLE: Duration = Duration::from_secs(9);
+
+impl Engine {
+    /// How long a lease must be seen to be over before its work is taken over: time for a holder that lives to renew.
+    pub(crate) fn grace(&self) -> Duration {
+        (self.config.lease / 3).max(2 * self.times.tick)
+    }
+
+    /// After trouble with the ledger: longer than a holder may wait in vain on a connection that died meanwhile.
+    pub(crate) fn calm(&self) -> Duration {
+        self.grace().max(AFTER_TROUBLE)
+    }
 }
 
 pub(crate) fn millis(duration: Duration) -> i64 {

@@ -107,10 +107,10 @@ async fn keep(engine: Engine, row: TaskRow, mut progress: watch::Receiver<u8>, o
                 over.cancel();
                 return;
             }
-            // Tried again soon: once the ledger answers, whoever looks for stalled work would be first otherwise.
+            // Tried again soon, well within the grace after which others take it for a dead worker's.
             Err(error) => {
-                tracing::warn!(%error, "the lease could not be renewed; tried again");
-                deadline = tokio::time::Instant::now() + PROGRESS.min(third);
+                error.tell("the lease could not be renewed; tried again");
+                deadline = tokio::time::Instant::now() + PROGRESS.min(third / 4);
                 continue;
             }
         }

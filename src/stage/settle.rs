@@ -14,10 +14,15 @@ use crate::task::{State, Task};
 
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
-/// Pauses while the database does not answer. The lease may run out meanwhile; then somebody else settles.
-const PATIENCE: [u64; 6] = [100, 300, 1_000, 3_000, 10_000, 30_000];
+/// The longest pause while the database does not answer: well within the grace after which others take the task for a
+/// dead worker's.
+const UNANSWERED: Duration = Duration::from_secs(1);
 
-/// True when the ledger knows what became of the task, so that its entry can be acknowledged.
+/// How often a settlement is tried that the ledger answers and doesn't take.
+const REFUSALS: u32 = 10;
+
+/// Tries until the ledger has it, however long the database is away: what was done is not done again. Only a stop ends it
+/// early. True when the ledger knows what became of the task, so that its entry can be acknowledged.
 pub async fn settle<W: Work>(
     engine: &Engine,
     work: &W,
@@ -25,16 +30,26 @@ pub async fn settle<W: Work>(
     outcome: Outcome,
     made: Option<W::Made>,
 ) -> bool {
-    for pause in PATIENCE.into_iter().map(Duration::from_millis) {
+    let longest = UNANSWERED.min(engine.config.lease / 12);
+    for attempt in 1.. {
         match once(engine, work, row, &outcome, made.clone()).await {
             Ok(()) => return true,
             Err(Failed::Gone) => {
                 tracing::warn!("the lease is gone; somebody else settles this task");
                 return true;
             }
-            Err(Failed::Ledger(error)) => tracing::warn!(%error, "the outcome could not be written; tried again"),
+            Err(Failed::Ledger(error @ LedgerError::Unavailable(_))) => {
+                error.tell("the outcome could not be written; tried again");
+            }
+            Err(Failed::Ledger(error)) if attempt < REFUSALS => {
+                error.tell("the outcome could not be written; tried again");
+            }
+            Err(Failed::Ledger(_)) => break,
         }
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = tokio::time::sleep(backoff(Duration::from_millis(100), longest, attempt, rand::random())) => {}
+            () = engine.stop.working.cancelled() => break,
+        }
     }
     tracing::error!("the outcome could not be written; the task is taken over when its lease is over");
     false
@@ -104,7 +119,7 @@ pub async fn hand_back(engine: &Engine, row: &TaskRow) -> bool {
     match lease::hand_back(engine, row).await {
         Ok(()) => true,
         Err(error) => {
-            tracing::warn!(%error, "the task could not be handed back; it is taken over when its lease is over");
+            error.tell("the task could not be handed back; it is taken over when its lease is over");
             false
         }
     }
@@ -114,7 +129,7 @@ pub async fn acknowledge(engine: &Engine, stage: Stage, entry: Option<String>) {
     let (Some(streams), Some(entry)) = (engine.dispatch.streams(), entry) else { return };
     if let Err(error) = streams.acknowledge(stage, vec![entry]).await {
         engine.owing.store(true, Ordering::Relaxed);
-        tracing::warn!(%error, "an entry could not be acknowledged; the sweep does it");
+        error.tell("an entry could not be acknowledged; the sweep does it");
     }
 }
 

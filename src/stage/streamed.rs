@@ -4,14 +4,15 @@
 //! over, and for released tasks that nobody started, which make it doubt its stream (`doubt`). The read is never
 //! dropped; it is woken when there is something better to do.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use super::accept::InHand;
+use super::overdue::Overdue;
 use super::{Admission, Engine, Identity, Work, doubt, millis, sweep, worker};
 use crate::ledger::LedgerError;
 use crate::outcome::backoff;
@@ -22,6 +23,9 @@ use crate::stream::{Delivery, Reader, StreamError, Streams};
 pub struct Reading {
     pub block: Duration,
 }
+
+/// The longest pause between two rounds that failed.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Works until the stop, then until what runs has ended or was handed back.
 pub async fn work<W: Work>(engine: Engine, work: Arc<W>, streams: Streams, reading: Reading) {
@@ -37,10 +41,11 @@ pub async fn work<W: Work>(engine: Engine, work: Arc<W>, streams: Streams, readi
         slots: slots.clone(),
         tracker: tracker.clone(),
         in_hand: Arc::default(),
+        overdue: Arc::new(Mutex::new(Overdue::of(&engine))),
     };
     // Others judge by this row whether the worker's entries are a dead one's, so it stands before the first read.
     while let Err(error) = worker::seen(&engine, &identity, &tracker).await {
-        tracing::warn!(stage = %W::STAGE, %error, "the worker can't start yet");
+        error.tell("the worker can't start yet");
         tokio::select! {
             () = tokio::time::sleep(engine.times.tick) => {}
             () = engine.stop.reading.cancelled() => return,
@@ -69,6 +74,7 @@ pub(super) struct Worker<W: Work> {
     slots: Arc<Semaphore>,
     pub(super) tracker: TaskTracker,
     pub(super) in_hand: InHand,
+    pub(super) overdue: Arc<Mutex<Overdue>>,
 }
 
 /// What the loop remembers from one round to the next.
@@ -91,7 +97,7 @@ impl<W: Work> Worker<W> {
                     round.own_first = true;
                     round.swept_at = None;
                     round.faults += 1;
-                    self.recover(fault, round.faults).await;
+                    self.recover(fault, round.faults, Some(&reader)).await;
                 }
             }
         }
@@ -185,9 +191,7 @@ impl<W: Work> Worker<W> {
                     }
                     return doubt::doubt(&self.engine, W::STAGE, reader, most, deaf).await;
                 }
-                Err(error) => {
-                    tracing::warn!(stage = %W::STAGE, %error, "the ledger could not be asked; the read goes on")
-                }
+                Err(error) => error.tell("the ledger could not be asked; the read goes on"),
             }
         }
     }
@@ -195,7 +199,7 @@ impl<W: Work> Worker<W> {
     async fn better_to_do(&self, blocked: Duration) -> Result<Option<Better>, LedgerError> {
         let ledger = &self.engine.ledger;
         let now = ledger.now().await?;
-        if !self.abandoned(now, 1).await?.is_empty() {
+        if !self.abandoned(now).await?.is_empty() {
             return Ok(Some(Better::Abandoned));
         }
         let times = &self.engine.times;
@@ -206,29 +210,54 @@ impl<W: Work> Worker<W> {
         Ok(None)
     }
 
-    async fn recover(&self, fault: Fault, faults: u32) {
+    async fn recover(&self, fault: Fault, faults: u32, reader: Option<&Reader>) {
         self.beat();
+        let tell = faults == 1 || faults.is_multiple_of(50);
         match fault {
             Fault::Stream(StreamError::NoGroup) => {
-                tracing::warn!(stage = %W::STAGE, "the stream's group is gone; it is made anew");
-                if let Err(error) = self.streams.ensure_group(W::STAGE).await {
-                    tracing::warn!(stage = %W::STAGE, %error, "the group could not be made");
+                if tell {
+                    tracing::warn!(stage = %W::STAGE, "the stream's group is gone; it is made anew");
                 }
-                if faults < 3 {
+                let made = self.streams.ensure_group(W::STAGE).await;
+                if made.is_ok() && faults < 3 {
                     return;
                 }
             }
-            // One line when it begins, and one each time that the pause has reached its end.
-            Fault::Stream(error) if faults == 1 || faults.is_multiple_of(10) => {
-                tracing::warn!(stage = %W::STAGE, %error, "the stream can't be read; tried again");
+            Fault::Stream(StreamError::Replica(_)) => {
+                if let Some(reader) = reader {
+                    reader.reconnect().await;
+                }
             }
-            Fault::Ledger(error) if faults == 1 || faults.is_multiple_of(10) => {
-                tracing::warn!(stage = %W::STAGE, %error, "the ledger does not answer; tried again");
-            }
+            Fault::Stream(error) if tell => error.tell("the stream can't be read; tried again"),
+            Fault::Ledger(error) if tell => error.tell("the ledger can't be asked; tried again"),
             Fault::Stream(_) | Fault::Ledger(_) => {}
         }
-        let pause = backoff(Duration::from_millis(200), Duration::from_secs(5), faults, rand::random());
-        self.pause(pause).await;
+        let pause = backoff(Duration::from_millis(200), LONGEST_PAUSE, faults, rand::random());
+        let next = tokio::time::Instant::now() + pause;
+        while !self.stopping() {
+            self.beat();
+            let left = next.saturating_duration_since(tokio::time::Instant::now());
+            let connected = reader.is_none_or(Reader::connected);
+            if connected && left.is_zero() {
+                return;
+            }
+            self.take_over_meanwhile().await;
+            let tick = self.engine.times.tick;
+            self.pause(if connected { left.min(tick) } else { tick }).await;
+        }
+    }
+
+    /// Dead workers' tasks need no Redis: the lease decides, and the entry is acknowledged when the sweep finds it.
+    async fn take_over_meanwhile(&self) {
+        let mut permits = Vec::new();
+        while let Ok(permit) = self.slots.clone().try_acquire_owned() {
+            permits.push(permit);
+        }
+        if !permits.is_empty()
+            && let Err(Fault::Ledger(error)) = self.take_over_abandoned(&mut permits).await
+        {
+            error.tell("abandoned work could not be looked for; tried again");
+        }
     }
 
     async fn open(&self) -> Option<Reader> {
@@ -238,7 +267,7 @@ impl<W: Work> Worker<W> {
                 Ok(reader) => return Some(reader),
                 Err(error) => {
                     faults += 1;
-                    self.recover(error.into(), faults).await;
+                    self.recover(error.into(), faults, None).await;
                 }
             }
             if self.stopping() {

@@ -34,7 +34,7 @@ pub(super) async fn heartbeat(engine: &Engine, identity: &Identity, running: &Ta
             () = engine.stop.reading.cancelled() => return,
         }
         if let Err(error) = seen(engine, identity, running).await {
-            tracing::warn!(worker = identity.name, %error, "the worker's sign of life could not be written");
+            error.tell("the worker's sign of life could not be written");
         }
     }
 }
@@ -63,6 +63,6 @@ pub(super) async fn left(engine: &Engine, identity: &Identity) {
         tx.commit().await
     };
     if let Err(error) = gone.await {
-        tracing::warn!(worker = identity.name, %error, "the worker's row could not be taken away; it will be forgotten");
+        error.tell("the worker's row could not be taken away; it will be forgotten");
     }
 }

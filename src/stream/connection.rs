@@ -1,19 +1,19 @@
-//! Connections to Redis: one for all commands, one more for each reader.
+//! A handle on Redis: a connection for all commands, in a cluster one for each stream, and one more for each reader.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use fred::clients::Client;
-use fred::error::ErrorKind;
-use fred::interfaces::{ClientLike, EventInterface};
-use fred::types::config::{Config, ReconnectPolicy, TcpConfig};
-use fred::types::{Builder, ClientState};
+use fred::interfaces::StreamsInterface;
+use fred::types::config::Config;
+use rustls::pki_types::CertificateDer;
 
-use super::commands::older;
-use super::{Meter, Purpose, Result, StreamError};
+use super::cluster::{Nodes, Route};
+use super::commands::{names, older};
+use super::info::Server;
+use super::link::Link;
+use super::{Meter, Purpose, Result, StreamError, tls};
 use crate::event::Stage;
+use crate::outage::Outage;
 
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -21,42 +21,47 @@ pub struct Options {
     pub command_timeout: Duration,
     /// How long an attempt to connect may take.
     pub connect_timeout: Duration,
-    /// The longest pause between two attempts to connect.
+    /// The longest pause between two attempts to connect, without its jitter. An attempt and a pause together stay well
+    /// below the ten seconds in which everything moves again when Redis is back.
     pub longest_pause: Duration,
+    /// The authorities that may have signed a server's certificate; empty: those that the system trusts.
+    pub authorities: Vec<CertificateDer<'static>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             command_timeout: Duration::from_secs(3),
-            connect_timeout: Duration::from_secs(5),
-            longest_pause: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(3),
+            longest_pause: Duration::from_secs(3),
+            authorities: Vec::new(),
         }
     }
 }
 
-/// The commands of one connection's set-up: PING (or HELLO with a password), CLIENT ID, INFO server. A database number
-/// in the URL adds SELECT.
-pub(super) const COMMANDS_TO_CONNECT: u64 = 3;
-
 /// A handle on Redis; cheap to clone.
 #[derive(Clone)]
 pub struct Streams {
-    pub(super) inner: Arc<Inner>,
+    inner: Arc<Inner>,
 }
 
-pub(super) struct Inner {
-    pub(super) client: Client,
+struct Inner {
+    /// One, or in a cluster one for each stream.
+    links: Vec<Link>,
     config: Config,
     options: Options,
-    pub(super) meter: Meter,
+    meter: Meter,
     trim: Mutex<[Trim; 2]>,
-    /// Commands in a row that got no answer on a connection that seems to stand.
-    unheard: AtomicU32,
+    server: OnceLock<Server>,
+    appending: Outage,
 }
 
-/// After so many the connection is replaced: a peer that is gone without a word is not noticed otherwise.
-const UNHEARD: u32 = 3;
+/// What the log calls them.
+const COMMANDS: &str = "the connection to Redis";
+const READING: &str = "reading from Redis";
+
+/// For how long a failed append speaks against Redis in a process that appends nothing more.
+const RECENT: Duration = Duration::from_secs(60);
 
 /// How far a stream may be trimmed, as far as is known.
 #[derive(Default)]
@@ -72,31 +77,56 @@ impl Streams {
         let mut config = Config::from_url(url).map_err(|error| StreamError::Rejected(error.details().to_owned()))?;
         // A first connection fails at once; later ones are tried again for ever.
         config.fail_fast = true;
-        let client = build(&config, &options)?;
-        start(&client, &meter, &config).await?;
-        Ok(Self {
-            inner: Arc::new(Inner {
-                client,
-                config,
-                options,
-                meter,
-                trim: Mutex::default(),
-                unheard: AtomicU32::new(0),
-            }),
-        })
+        if config.tls.is_some() && !options.authorities.is_empty() {
+            config.tls = Some(tls::trusting(&options.authorities)?.into());
+        }
+        let links = match Nodes::of(&config) {
+            None => vec![Link::open(COMMANDS, &config, &options, &meter, None).await?],
+            Some(nodes) => {
+                let mut links = Vec::new();
+                for stage in Stage::STREAMED {
+                    let route = Route::new(nodes.clone());
+                    let link = Link::open(COMMANDS, &config, &options, &meter, Some(route)).await?;
+                    find(&link, stage).await?;
+                    links.push(link);
+                }
+                links
+            }
+        };
+        let server = OnceLock::new();
+        let appending = Outage::of("appending to Redis");
+        Ok(Self { inner: Arc::new(Inner { links, config, options, meter, trim: Mutex::default(), server, appending }) })
     }
 
     pub fn meter(&self) -> &Meter {
         &self.inner.meter
     }
 
-    /// Whether the command connection stands. Costs no command.
+    /// Whether the connections for commands stand. Costs no command.
     pub fn connected(&self) -> bool {
-        self.inner.client.state() == ClientState::Connected
+        self.inner.links.iter().all(Link::connected)
+    }
+
+    /// Why Redis can't be used right now, as far as is known. Costs no command.
+    pub fn trouble(&self) -> Option<String> {
+        let full = || self.inner.appending.why().filter(|_| self.inner.appending.calm_for() < RECENT);
+        let lost = || (!self.connected()).then(|| "Redis is not available: the connection is lost".to_owned());
+        self.inner.links.iter().find_map(|link| link.outage().why()).or_else(full).or_else(lost)
+    }
+
+    /// Whether the last append failed: another one is a probe.
+    pub fn appends_fail(&self) -> bool {
+        self.inner.appending.why().is_some()
+    }
+
+    pub(super) fn appending(&self) -> &Outage {
+        &self.inner.appending
     }
 
     pub async fn close(&self) {
-        self.inner.client.quit().await.ok();
+        for link in &self.inner.links {
+            link.close().await;
+        }
     }
 
     pub(super) fn command_timeout(&self) -> Duration {
@@ -104,36 +134,28 @@ impl Streams {
     }
 
     pub(super) fn clustered(&self) -> bool {
-        self.inner.config.server.is_clustered()
+        self.inner.links.len() > 1
     }
 
-    /// Another connection of the same kind.
-    pub(super) async fn another(&self) -> Result<Client> {
-        let client = build(&self.inner.config, &self.inner.options)?;
-        start(&client, &self.inner.meter, &self.inner.config).await?;
-        Ok(client)
+    /// The connection for a stage's commands.
+    pub(super) fn link(&self, stage: Stage) -> &Link {
+        &self.inner.links[slot(stage) % self.inner.links.len()]
     }
 
-    /// Takes note whether a command was answered.
-    pub(super) fn heard<T>(&self, answer: Result<T, fred::error::Error>) -> Result<T> {
-        match &answer {
-            Err(error) if *error.kind() == ErrorKind::Timeout && self.connected() => {
-                if self.inner.unheard.fetch_add(1, Ordering::Relaxed) + 1 == UNHEARD {
-                    tokio::spawn(self.clone().reconnect());
-                }
-            }
-            _ => self.inner.unheard.store(0, Ordering::Relaxed),
-        }
-        Ok(answer?)
+    /// Another connection to where the stage's stream is.
+    pub(super) async fn another(&self, stage: Stage) -> Result<Link> {
+        let inner = &self.inner;
+        let route = self.link(stage).route().map(Route::again);
+        Link::open(READING, &inner.config, &inner.options, &inner.meter, route).await
     }
 
-    async fn reconnect(self) {
-        tracing::warn!("Redis does not answer on the connection for commands: it is replaced");
-        let replaced = tokio::time::timeout(self.inner.options.connect_timeout, self.inner.client.force_reconnection());
-        if !matches!(replaced.await, Ok(Ok(()))) {
-            tracing::warn!("the connection for commands can't be replaced yet; Redis is still tried");
-        }
-        self.inner.unheard.store(0, Ordering::Relaxed);
+    /// What was learned of the server when the process started.
+    pub fn about(&self) -> Option<&Server> {
+        self.inner.server.get()
+    }
+
+    pub(super) fn learned(&self, server: Server) -> &Server {
+        self.inner.server.get_or_init(|| server)
     }
 
     /// Below this id nothing on the stage's stream is live: the next append may trim there.
@@ -162,33 +184,11 @@ fn slot(stage: Stage) -> usize {
     usize::from(stage != Stage::Edit)
 }
 
-fn build(config: &Config, options: &Options) -> Result<Client> {
-    let clustered = config.server.is_clustered();
-    let longest_pause = u32::try_from(options.longest_pause.as_millis()).unwrap_or(5_000);
-    Ok(Builder::from_config(config.clone())
-        .with_connection_config(|connection| {
-            connection.connection_timeout = options.connect_timeout;
-            connection.internal_command_timeout = options.connect_timeout;
-            connection.max_command_attempts = 1;
-            connection.disable_cluster_health_check = !clustered;
-            // A bounded buffer: while Redis is away, calls fail in bounded time and memory stays flat.
-            connection.max_command_buffer_len = 10_000;
-            connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
-        })
-        .with_performance_config(|performance| performance.default_command_timeout = options.command_timeout)
-        // With jitter by fred; 0 attempts means for ever.
-        .set_policy(ReconnectPolicy::new_exponential(0, 100, longest_pause, 2))
-        .build()?)
-}
-
-async fn start(client: &Client, meter: &Meter, config: &Config) -> Result<()> {
-    let commands = COMMANDS_TO_CONNECT + u64::from(config.database.is_some());
-    client.init().await?;
-    meter.count(Purpose::Connect, commands);
-    let meter = meter.clone();
-    client.on_reconnect(move |_| {
-        meter.count(Purpose::Connect, commands);
-        async { Ok(()) }
-    });
-    Ok(())
+/// Asks for the stream, so that the connection comes to the node that has it. One that is away is found later.
+async fn find(link: &Link, stage: Stage) -> Result<()> {
+    let (stream, _) = names(stage)?;
+    match link.send(Purpose::Connect, |client| async move { client.xlen::<u64, _>(stream).await }).await {
+        Err(error @ StreamError::Rejected(_)) => Err(error),
+        _ => Ok(()),
+    }
 }

@@ -9,12 +9,15 @@
 //! Every command is sent once (`max_attempts` 1): a repeated XADD doubles an entry, a repeated XREADGROUP skips some.
 //! Every command is counted where it is sent ([`Meter`]). A blocking read has a connection of its own.
 
+mod cluster;
 mod commands;
 mod connection;
 mod info;
+mod link;
 mod meter;
 mod reader;
 mod reply;
+mod tls;
 
 use std::collections::HashMap;
 
@@ -57,6 +60,9 @@ pub struct Pending {
 pub enum StreamError {
     #[error("Redis is not available: {0}")]
     Unavailable(String),
+    /// What we speak to has become a replica: the primary answers on a new connection.
+    #[error("Redis has become a replica: {0}")]
+    Replica(String),
     /// The group or the stream is gone: Redis was wiped.
     #[error("the stream's group is gone")]
     NoGroup,
@@ -69,6 +75,9 @@ pub enum StreamError {
     #[error("Redis refused a command: {0}")]
     Refused(String),
 }
+
+const ONE_OF_A_CLUSTER: &str = "it is a node of a Redis Cluster, which has the two streams on different nodes; \
+    expected a URL that begins with redis-cluster:// (rediss-cluster:// with TLS)";
 
 /// What people can read of an error of the operating system, which fred hands on in Rust's debug form:
 /// `Os { code: 111, kind: ConnectionRefused, message: "Connection refused" }`.
@@ -89,7 +98,16 @@ impl From<fred::error::Error> for StreamError {
     fn from(error: fred::error::Error) -> Self {
         use fred::error::ErrorKind;
         let text = plain(error.details());
+        if let Some(refused) = tls::refusal(&text) {
+            return Self::Rejected(refused);
+        }
         let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| text.starts_with(prefix));
+        if text.starts_with("MOVED ") {
+            return Self::Rejected(ONE_OF_A_CLUSTER.to_owned());
+        }
+        if starts(&["READONLY"]) || (starts(&["UNBLOCKED"]) && text.contains("instance state changed")) {
+            return Self::Replica(text);
+        }
         if starts(&["NOGROUP", "UNBLOCKED"]) {
             return Self::NoGroup;
         }
@@ -101,14 +119,17 @@ impl From<fred::error::Error> for StreamError {
         }
         if starts(&[
             "LOADING",
-            "READONLY",
             "OOM",
             "MASTERDOWN",
             "CLUSTERDOWN",
             "MISCONF",
             "BUSY ",
             "TRYAGAIN",
+            "ASK ",
             "NOREPLICAS",
+            // fred's own, when a connection breaks again and again under a command.
+            "Too many failed write attempts",
+            "Failed to route command",
         ]) {
             return Self::Unavailable(text);
         }
@@ -122,6 +143,19 @@ impl From<fred::error::Error> for StreamError {
             | ErrorKind::Cluster => Self::Unavailable(text),
             ErrorKind::Protocol => Self::Rejected(format!("the answer is not Redis' protocol: {text}")),
             _ => Self::Refused(text),
+        }
+    }
+}
+
+impl StreamError {
+    /// One line of what could not be done, unless the lines on Redis' outage say it already.
+    pub fn tell(&self, what: &str) {
+        match self {
+            Self::Unavailable(_) | Self::Replica(_) | Self::QuotaExceeded(_) => {
+                tracing::debug!(error = %self, "{what}");
+            }
+            // A right that is missing for one command is no outage, and nothing else would tell of it.
+            Self::NoGroup | Self::Rejected(_) | Self::Refused(_) => tracing::warn!(error = %self, "{what}"),
         }
     }
 }

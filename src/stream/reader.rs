@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fred::clients::Client;
-use fred::interfaces::{ClientInterface, ClientLike, StreamsInterface};
-use fred::types::ClientUnblockFlag;
+use fred::interfaces::{ClientLike, StreamsInterface};
 use fred::types::config::Options as CommandOptions;
-use fred::types::{Key, Value};
+use fred::types::{ClusterHash, CustomCommand, Key, Value};
 use tokio::task::JoinHandle;
 
 use super::commands::names;
+use super::link::{Link, note};
 use super::{Delivery, Purpose, Result, StreamError, Streams, reply};
 use crate::event::Stage;
 
@@ -30,15 +30,20 @@ pub struct Reader {
 
 struct Inner {
     streams: Streams,
-    client: Client,
+    link: Link,
     stage: Stage,
     consumer: String,
 }
 
 impl Reader {
     pub async fn open(streams: &Streams, stage: Stage, consumer: &str) -> Result<Self> {
-        let client = streams.another().await?;
-        Ok(Self { inner: Arc::new(Inner { streams: streams.clone(), client, stage, consumer: consumer.to_owned() }) })
+        let link = streams.another(stage).await?;
+        Ok(Self { inner: Arc::new(Inner { streams: streams.clone(), link, stage, consumer: consumer.to_owned() }) })
+    }
+
+    /// Whether the reading connection stands. Costs no command.
+    pub fn connected(&self) -> bool {
+        self.inner.link.connected()
     }
 
     pub fn consumer(&self) -> &str {
@@ -92,13 +97,11 @@ impl Reader {
 
     /// Replaces a connection that is suspected to be dead.
     pub async fn reconnect(&self) {
-        if tokio::time::timeout(WAKE, self.inner.client.force_reconnection()).await.is_err() {
-            tracing::warn!(stage = %self.inner.stage, "the reading connection can't be replaced yet; Redis is still tried");
-        }
+        tokio::time::timeout(WAKE, self.inner.link.reconnect()).await.ok();
     }
 
     pub async fn close(&self) {
-        self.inner.client.quit().await.ok();
+        self.inner.link.close().await;
     }
 }
 
@@ -108,25 +111,24 @@ impl Inner {
         let patience = block.unwrap_or_default() + self.streams.command_timeout();
         let options = CommandOptions { max_attempts: Some(1), timeout: Some(patience), ..CommandOptions::default() };
         let block = block.map(|block| u64::try_from(block.as_millis()).unwrap_or(u64::MAX).max(1));
-        self.streams.meter().count(Purpose::Read, 1);
-        let reply: Value = self
-            .client
-            .with_options(&options)
-            .xreadgroup(group, self.consumer.as_str(), most, block, false, Key::from(stream), from)
-            .await?;
-        Ok(reply::read(reply))
+        let options = &options;
+        let read = |client: Client| async move {
+            let consumer = self.consumer.as_str();
+            client.with_options(options).xreadgroup(group, consumer, most, block, false, Key::from(stream), from).await
+        };
+        let answer = self.link.send(Purpose::Read, read).await;
+        note(self.link.outage(), &answer);
+        Ok(reply::read(answer?))
     }
 
+    /// Sent over the connection for the stage's commands: fred's own way is a further connection, with a set-up of its own.
     async fn unblock(&self) {
-        if self.streams.clustered() {
-            self.client.unblock_self(Some(ClientUnblockFlag::Timeout)).await.ok();
-            return;
-        }
-        for id in self.client.connection_ids().into_values() {
-            self.streams.meter().count(Purpose::Repair, 1);
-            let woken = self.streams.inner.client.client_unblock(id, Some(ClientUnblockFlag::Timeout)).await;
-            self.streams.heard::<Value>(woken).ok();
-        }
+        let Some(id) = self.link.id() else { return };
+        let unblock = |client: Client| async move {
+            let client_unblock = CustomCommand::new_static("CLIENT", ClusterHash::Random, false);
+            client.custom::<Value, Value>(client_unblock, vec!["UNBLOCK".into(), id.into(), "TIMEOUT".into()]).await
+        };
+        self.streams.link(self.stage).send(Purpose::Repair, unblock).await.ok();
     }
 }
 

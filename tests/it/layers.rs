@@ -4,15 +4,16 @@ use std::fs;
 use std::path::Path;
 
 /// Each module, and which others of ours it may name.
-const MAY_NAME: [(&str, &[&str]); 12] = [
+const MAY_NAME: [(&str, &[&str]); 13] = [
     ("event", &[]),
+    ("outage", &[]),
     ("outcome", &[]),
     ("task", &["event", "outcome"]),
     ("child", &[]),
     ("health", &[]),
     ("config", &["event"]),
-    ("ledger", &["event", "outcome", "task", "migrations"]),
-    ("stream", &["event"]),
+    ("ledger", &["event", "outage", "outcome", "task", "migrations"]),
+    ("stream", &["event", "outage"]),
     ("media", &["event"]),
     ("ffmpeg", &["child", "outcome"]),
     ("seal", &["config"]),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
+mod away;
 mod backends;
 mod cli;
 mod config;
@@ -16,13 +17,16 @@ mod fleet;
 mod http;
 mod ingest;
 mod layers;
+mod media;
 mod migrate;
 mod pipeline;
 mod pitfalls;
 mod publish_model;
 mod publish_protocol;
 mod sandbox;
+mod streams;
 mod support;
 mod tiktok;
 mod tokens;
+mod upkeep;
 mod webhook;

@@ -13,8 +13,10 @@ use crate::http::{Access, AppState, Caller, Problem};
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::http) struct QueueHealth {
-    /// Connected.
+    /// It can be used: connected, and takes what is appended.
     redis: bool,
+    /// Why not, where it can't. Uploads are accepted all the same and wait.
+    redis_trouble: Option<String>,
     /// Redis is connected, and no stage is paused.
     queues_active: bool,
     usage: Share,
@@ -56,7 +58,11 @@ pub(in crate::http) async fn queue_health(
 ) -> Result<Json<QueueHealth>, Problem> {
     caller.may(Access::Monitor)?;
     let now = state.ledger.now().await?;
-    let redis = state.dispatch.streams().is_some_and(crate::stream::Streams::connected);
+    let redis_trouble = match state.dispatch.streams() {
+        None => Some("Redis is disabled (ENABLE_REDIS=false)".to_owned()),
+        Some(streams) => streams.trouble(),
+    };
+    let redis = redis_trouble.is_none();
     let mut stages = Vec::new();
     for stage in Stage::ALL {
         let counts = state.ledger.stage_counts(stage, now).await?;
@@ -80,6 +86,7 @@ pub(in crate::http) async fn queue_health(
     };
     Ok(Json(QueueHealth {
         redis,
+        redis_trouble,
         queues_active: redis && stages.iter().all(|stage| !stage.paused),
         usage: Share { percentage: Usage::now(&state).await?.percentage },
         workers: workers.into_iter().map(worker).collect(),

@@ -15,7 +15,7 @@ use crate::limit::{self, Ask};
 use crate::media::Media;
 use crate::outcome::{Outcome, Reason};
 use crate::relay::Dispatch;
-use crate::stage::{Admission, Lease, Run, Work};
+use crate::stage::{Admission, Lease, Run, Work, store};
 use crate::task::Task;
 
 /// What editing works with.
@@ -47,6 +47,9 @@ impl Work for Edit {
     const STAGE: Stage = Stage::Edit;
 
     async fn look(&self, ledger: &Ledger) -> Result<Admission, LedgerError> {
+        if let closed @ Admission::Closed { .. } = store::look(&self.media, ledger).await? {
+            return Ok(closed);
+        }
         Ok(limit::look(ledger, ledger.now().await?, &self.ask()).await?.into())
     }
 

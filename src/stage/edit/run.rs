@@ -10,7 +10,7 @@ use crate::ffmpeg::{self, Brand, Captions, Fault};
 use crate::ledger::{Account, Edited, HistoryLine, LedgerError, Video};
 use crate::media::{self, MediaError};
 use crate::outcome::{Outcome, Reason, backoff};
-use crate::stage::{Lease, Run, millis};
+use crate::stage::{Lease, Run, millis, store};
 
 /// How long a video waits for a machine, a store or a database that has trouble: the first pause, which doubles, and the
 /// longest.
@@ -32,8 +32,14 @@ pub(super) async fn run(edit: &Edit, lease: &Lease) -> Run<Rendition> {
         Err(Failed::Outcome(outcome)) => Run::Ended(outcome, None),
         Err(Failed::Outage(reason)) => {
             let now = edit.ledger.now().await.unwrap_or(lease.row.task.lease_until);
-            let before = edit.ledger.history(lease.video()).await.map_or(0, |lines| outages(&lines));
-            let pause = backoff(OUTAGE, LONGEST_OUTAGE, before + 1, rand::random());
+            let away = if reason.code == store::AWAY { store::pause(&edit.media).await } else { None };
+            let pause = match away {
+                Some(pause) => pause,
+                None => {
+                    let before = edit.ledger.history(lease.video()).await.map_or(0, |lines| outages(&lines));
+                    backoff(OUTAGE, LONGEST_OUTAGE, before + 1, rand::random())
+                }
+            };
             Run::Ended(Outcome::Parked { until: now + millis(pause), reason }, None)
         }
     }
@@ -122,8 +128,10 @@ impl From<MediaError> for Failed {
         let reason = |code: &str| Reason::new(code, error.to_string());
         match error {
             MediaError::Missing(_) => Self::Outcome(Outcome::Dead(reason("object_missing"))),
-            MediaError::Full | MediaError::Unavailable(_) | MediaError::Refused(_) => {
-                Self::Outage(reason("store_away"))
+            MediaError::Full => Self::Outage(reason("store_full")),
+            MediaError::NoRoom(_) => Self::Outage(reason("spool_full")),
+            MediaError::Unavailable(_) | MediaError::Refused(_) | MediaError::Exists(_) => {
+                Self::Outage(reason(store::AWAY))
             }
         }
     }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -20,10 +21,10 @@ use crate::account::{Access, Tokens, Vault};
 use crate::config::StageConfig;
 use crate::ledger::{Ledger, LedgerError, TaskRow, Tx, Video};
 use crate::limit::{self, Ask, Verdict};
-use crate::media::Media;
+use crate::media::{Media, MediaError};
 use crate::outcome::Reason;
 use crate::relay::Dispatch;
-use crate::stage::Lease;
+use crate::stage::{Lease, store};
 use crate::tiktok::client::{Chunk, Client};
 use crate::tiktok::fit;
 use crate::tiktok::refusal::{Class, Key, Refusal};
@@ -56,6 +57,8 @@ pub(super) enum Broken {
     /// The lease is over, or somebody else has the row.
     Stopped,
     Ledger(LedgerError),
+    /// The bytes can't be read as long as the object store is away; how long to wait.
+    Store(Duration),
     /// What should be sent can't be read, or never could be sent.
     Reason(Reason),
 }
@@ -237,7 +240,7 @@ impl<'a> Drive<'a> {
             Err(error) => return refused(Refusal::not_sent(format!("the upload URL can't be opened: {error}"))),
         };
         let (first, end) = (row.plan.start(chunk), row.plan.end(chunk));
-        let body = match self.rendition(row, first, end).await {
+        let body = match self.rendition(row, first, end).await? {
             Ok(body) => body,
             Err(refusal) => return refused(refusal),
         };
@@ -254,24 +257,34 @@ impl<'a> Drive<'a> {
         row: &Publication,
         first: u64,
         end: u64,
-    ) -> Result<BoxStream<'static, std::io::Result<Bytes>>, Refusal> {
+    ) -> Result<Result<BoxStream<'static, std::io::Result<Bytes>>, Refusal>, Broken> {
         let key = self.video.edited_key.as_deref().unwrap_or_default();
         if self.video.edited_sha256.as_deref() != Some(&row.content_hash) {
             let text = "the rendition is not the one that was frozen for this post";
-            return Err(Refusal::ours(Class::Bug, "rendition_changed", text));
+            return Ok(Err(Refusal::ours(Class::Bug, "rendition_changed", text)));
         }
         let media = &self.publisher.media;
-        let stream = media.read(key, first..end).await.map_err(|error| Refusal::not_sent(error.to_string()))?;
+        let stream = match media.read(key, first..end).await {
+            Ok(stream) => stream,
+            Err(error @ MediaError::Missing(_)) => {
+                return Err(Broken::Reason(Reason::new("object_missing", error.to_string())));
+            }
+            Err(error) => match store::pause(media).await {
+                Some(pause) => return Err(Broken::Store(pause)),
+                None => return Ok(Err(Refusal::not_sent(error.to_string()))),
+            },
+        };
         let (progress, size) = (self.lease.progress_sender(), row.plan.size);
         let mut sent = first;
-        Ok(stream
+        let told = stream
             .inspect(move |piece| {
                 if let Ok(piece) = piece {
                     sent += u64::try_from(piece.len()).unwrap_or(0);
                     progress.raise(percent(sent, size));
                 }
             })
-            .boxed())
+            .boxed();
+        Ok(Ok(told))
     }
 
     async fn ask_status(&self, row: &Publication) -> Event {

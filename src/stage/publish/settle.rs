@@ -9,7 +9,7 @@ use super::step::{End, Role};
 use crate::event::{LeaseToken, Stage};
 use crate::ledger::{LedgerError, Released, Status, TaskRow, Tx, Video, VideoPatch};
 use crate::outcome::{Outcome, Reason};
-use crate::stage::{Lease, Run, millis};
+use crate::stage::{Lease, Run, millis, store};
 use crate::task::Task;
 
 impl Publisher {
@@ -20,8 +20,13 @@ impl Publisher {
             Err(Broken::Stopped) => Run::Interrupted,
             Err(Broken::Reason(reason)) => Run::Ended(Outcome::Retry(reason), None),
             // An outage is no attempt.
+            Err(Broken::Store(pause)) => {
+                let now = self.ledger.now().await.unwrap_or(lease.row.task.lease_until);
+                let reason = Reason::new(store::AWAY, "the object store is away");
+                Run::Ended(Outcome::Parked { until: now + millis(pause), reason }, None)
+            }
             Err(Broken::Ledger(error)) => {
-                tracing::warn!(%error, "the ledger does not answer; the task waits");
+                error.tell("the ledger does not answer; the task waits");
                 let reason = Reason::new("ledger_away", "the database did not answer");
                 let until = lease.row.task.started_at.unwrap_or(0) + millis(self.config.lease);
                 Run::Ended(Outcome::Parked { until, reason }, None)

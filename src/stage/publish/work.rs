@@ -7,7 +7,7 @@ use crate::event::Stage;
 use crate::ledger::{AccountState, Ledger, LedgerError, Released, TaskRow, Tx};
 use crate::limit::{self, Ask};
 use crate::outcome::{Outcome, Reason};
-use crate::stage::{Admission, Lease, Run, Work};
+use crate::stage::{Admission, Lease, Run, Work, store};
 
 /// How long a post waits before it looks again whether its account is connected.
 const RECONNECT_PAUSE: i64 = 60_000;
@@ -20,6 +20,9 @@ impl Work for Publish {
     const STAGE: Stage = Stage::Publish;
 
     async fn look(&self, ledger: &Ledger) -> Result<Admission, LedgerError> {
+        if let closed @ Admission::Closed { .. } = store::look(&self.0.media, ledger).await? {
+            return Ok(closed);
+        }
         let ask = Ask { key: limit::Key::Publish, rate: self.0.config.limit };
         Ok(limit::look(ledger, ledger.now().await?, &[ask]).await?.into())
     }

@@ -28,6 +28,16 @@ async fn the_source_comes_back_whole_and_in_ranges() {
     assert_eq!(part.headers()["content-range"], format!("bytes 6-8/{size}"));
     assert_eq!(part.headers()["content-length"], "3");
     assert_eq!(part.bytes().await.expect("bytes"), clip()[6..9]);
+    let last = get(Some("bytes=-5")).await.expect("an answer");
+    assert_eq!((last.status().as_u16(), last.bytes().await.expect("bytes")), (206, clip()[size - 5..].into()));
+    let head = server.client.head(&url).bearer_auth(&server.alice).send().await.expect("an answer");
+    assert_eq!(
+        (head.status().as_u16(), head.headers()["content-length"].to_str().unwrap()),
+        (200, size.to_string().as_str())
+    );
+    let unchanged = server.client.get(&url).bearer_auth(&server.alice).header("range", "bytes=0-1");
+    let unchanged = unchanged.header("if-range", &headers["etag"]).send().await.expect("an answer");
+    assert_eq!(unchanged.status(), 206);
     let beyond = get(Some("bytes=99999999-")).await.expect("an answer");
     assert_eq!(beyond.status(), 416);
     assert_eq!(beyond.headers()["content-range"], format!("bytes */{size}"));

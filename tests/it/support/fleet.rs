@@ -340,6 +340,17 @@ impl Fleet {
         Some(body["video"]["id"].as_str().expect("an id").to_owned())
     }
 
+    /// HTTP status, whether it says when to come again, and body.
+    pub(crate) async fn refused_upload(&self, account: &str, title: &str, clip: &Path) -> (u16, bool, Value) {
+        let bytes = std::fs::read(clip).expect("a clip");
+        let form = Form::new().text("accountId", account.to_owned()).text("title", title.to_owned());
+        let form = form.part("video", Part::bytes(bytes).file_name("clip.mp4"));
+        let request = self.http.post(self.url("/api/videos")).bearer_auth(&self.key).multipart(form);
+        let answer = request.send().await.expect("an answer");
+        let retry_after = answer.headers().contains_key("retry-after");
+        (answer.status().as_u16(), retry_after, answer.json().await.expect("json"))
+    }
+
     /// Titles tell the posts apart, so no two videos of a fleet have the same.
     pub(crate) async fn upload(&self, account: &str, title: &str) -> String {
         self.try_upload(account, title, &[], clip()).await.expect("accepted")

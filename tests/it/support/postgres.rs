@@ -36,6 +36,10 @@ impl Postgres {
         self.url_of("subiteya")
     }
 
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join(".s.PGSQL.5432")
+    }
+
     /// Runs statements with psql and gives what they print, unaligned and without headers.
     pub(crate) fn sql(&self, database: &str, statements: &str) -> String {
         let mut psql = Command::new(servers::postgres("psql"));
@@ -48,6 +52,14 @@ impl Postgres {
     /// The process that all of its processes descend from.
     pub(crate) fn pid(&self) -> u32 {
         self.server.group().unsigned_abs()
+    }
+
+    /// Whoever comes as this role from now on has to know its password.
+    pub(crate) fn ask_for_passwords_of(&self, role: &str) {
+        let file = self.folder.path().join("data/pg_hba.conf");
+        let rules = std::fs::read_to_string(&file).expect("rules");
+        std::fs::write(&file, format!("local all {role} scram-sha-256\n{rules}")).expect("written");
+        self.sql("postgres", "select pg_reload_conf()");
     }
 
     /// SIGKILL, as a crash of the server would be.

@@ -1,4 +1,4 @@
-//! A TCP port in front of a test's Redis that breaks what passes, as networks do.
+//! A TCP port in front of a test's Redis or PostgreSQL that breaks what passes, as networks do.
 //!
 //! Each connection remembers which commands it has carried, so that a fault can be aimed at the reader (`XREADGROUP`) or at
 //! the commands' connection (`XADD`). A swallowed reply is followed by a cut, since TCP loses nothing in the middle.
@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -29,6 +30,8 @@ struct Shared {
     swallow: Mutex<Option<&'static str>>,
     swallowed: AtomicUsize,
     connects: AtomicUsize,
+    socket: Mutex<PathBuf>,
+    delay: Mutex<Duration>,
     /// Counts up: connections that were there before are cut.
     cuts: watch::Sender<usize>,
     /// Counts up with a command: connections that carried it go silent for ever.
@@ -50,16 +53,32 @@ impl Proxy {
             swallow: Mutex::default(),
             swallowed: AtomicUsize::new(0),
             connects: AtomicUsize::new(0),
+            socket: Mutex::new(socket.to_owned()),
+            delay: Mutex::default(),
             cuts: watch::Sender::new(0),
             silences: watch::Sender::new((0, "")),
         });
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, socket.to_owned(), shared.clone()));
+        tasks.spawn(accept(listener, shared.clone()));
         Self { port, shared, _tasks: tasks }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// New connections go to another server; those that stand stay where they are.
+    pub(crate) fn lead_to(&self, socket: &Path) {
+        *self.shared.socket.lock().expect("lock") = socket.to_owned();
+    }
+
+    /// Everything takes this long, each way.
+    pub(crate) fn delay(&self, each_way: Duration) {
+        *self.shared.delay.lock().expect("lock") = each_way;
     }
 
     pub(crate) fn cut(&self) {
@@ -104,14 +123,22 @@ impl Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, socket: PathBuf, shared: Arc<Shared>) {
+impl Shared {
+    async fn wait(&self) {
+        let delay = *self.delay.lock().expect("lock");
+        tokio::time::sleep(delay).await;
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         shared.connects.fetch_add(1, Ordering::SeqCst);
         let door = *shared.door.lock().expect("lock");
         match door {
             Door::Open => {
-                connections.spawn(carry(client, socket.clone(), shared.clone()));
+                let socket = shared.socket.lock().expect("lock").clone();
+                connections.spawn(carry(client, socket, shared.clone()));
             }
             Door::Closed => {}
             Door::Mute => {
@@ -149,6 +176,7 @@ async fn carry(mut client: TcpStream, socket: PathBuf, shared: Arc<Shared>) {
                     carried.insert(name);
                     open.insert(name);
                 }
+                shared.wait().await;
                 if server.write_all(&up[..read]).await.is_err() { return }
             }
             read = server.read(&mut down) => {
@@ -164,6 +192,7 @@ async fn carry(mut client: TcpStream, socket: PathBuf, shared: Arc<Shared>) {
                     return;
                 }
                 open.clear();
+                shared.wait().await;
                 if client.write_all(&down[..read]).await.is_err() { return }
             }
         }

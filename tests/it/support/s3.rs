@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use subiteya::child::{Contained, Limits, Running};
-use subiteya::media::S3;
+use subiteya::media::{Media, S3};
 
 use super::servers::{fetched, free_port};
 
@@ -25,7 +25,16 @@ impl S3Server {
         std::fs::create_dir(folder.path().join("data")).expect("a folder");
         let port = free_port();
         let server = launch(&folder, port).await;
-        Self { folder, port, server }
+        let started = Self { folder, port, server };
+        started.has_its_bucket().await;
+        started
+    }
+
+    /// It answers a while before it has made the bucket.
+    async fn has_its_bucket(&self) {
+        let media = Media::s3(&self.settings()).expect("a store");
+        super::eventually("the bucket is there", Duration::from_secs(30), || async { media.check().await.is_ok() })
+            .await;
     }
 
     pub(crate) fn endpoint(&self) -> String {

@@ -63,8 +63,12 @@ async function follow() {
   if (!document.hidden) {
     try {
       pause = (await refresh()) ? 2000 : 10000;
+      if (follow.failed) say("");
+      follow.failed = false;
     } catch (error) {
       pause = 5000;
+      follow.failed = true;
+      say(error.message, true);
     }
   }
   clearTimeout(follow.timer);

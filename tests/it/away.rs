@@ -1,0 +1,93 @@
+//! Each service goes away and comes back under real processes that have work: uploads, what runs, what waits, and the log.
+
+mod database;
+mod redis;
+mod start;
+mod store;
+
+use std::time::{Duration, Instant};
+
+use reqwest::multipart::{Form, Part};
+use serde_json::Value;
+
+use crate::support::fleet::{Fleet, clip};
+
+/// In which everything moves again once a service is back, with some room for a busy machine.
+const MOVES: Duration = Duration::from_secs(15);
+/// Longer than any request may take that finds its service away.
+const BOUNDED: Duration = Duration::from_secs(60);
+
+/// What a request was answered with.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    retry_after: Option<String>,
+    kind: String,
+    text: String,
+}
+
+impl Answer {
+    async fn of(request: reqwest::RequestBuilder) -> Self {
+        let asked = Instant::now();
+        let answer = request.send().await.expect("an answer");
+        let header = |name: &str| answer.headers().get(name).and_then(|value| Some(value.to_str().ok()?.to_owned()));
+        let (retry_after, kind) = (header("retry-after"), header("content-type").unwrap_or_default());
+        let answer =
+            Self { status: answer.status().as_u16(), retry_after, kind, text: answer.text().await.expect("text") };
+        assert!(asked.elapsed() < BOUNDED, "{:?} for {answer:?}", asked.elapsed());
+        answer
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    /// A 503 with a code for programs and a time after which it may be tried again.
+    fn is_unavailable(&self, code: &str) {
+        assert_eq!(self.status, 503, "{self:?}");
+        assert_eq!(self.kind, "application/problem+json", "{self:?}");
+        assert_eq!(self.json()["code"], code, "{self:?}");
+        assert!(self.retry_after.is_some(), "{self:?}");
+    }
+}
+
+async fn get(fleet: &Fleet, path: &str) -> Answer {
+    Answer::of(reqwest::Client::new().get(fleet.url(path)).bearer_auth(&fleet.key)).await
+}
+
+async fn upload(fleet: &Fleet, account: &str, title: &str) -> Answer {
+    let bytes = std::fs::read(clip()).expect("a clip");
+    let form = Form::new().text("accountId", account.to_owned()).text("title", title.to_owned());
+    let form = form.part("video", Part::bytes(bytes).file_name("clip.mp4"));
+    let request = reqwest::Client::new().post(fleet.url("/api/videos")).bearer_auth(&fleet.key);
+    Answer::of(request.multipart(form)).await
+}
+
+/// Videos of which the local store has anything.
+fn objects(fleet: &Fleet) -> usize {
+    let folders = std::fs::read_dir(fleet.data().join("objects/videos")).into_iter().flatten().flatten();
+    folders.filter(|folder| std::fs::read_dir(folder.path()).is_ok_and(|mut files| files.next().is_some())).count()
+}
+
+/// What a process has said of troubles.
+fn troubles(fleet: &Fleet, process: &str) -> Vec<String> {
+    let said = |line: &&str| [" WARN ", " ERROR ", "works again"].iter().any(|word| line.contains(word));
+    fleet.log(process).lines().filter(said).map(str::to_owned).collect()
+}
+
+fn logs_are_readable(fleet: &Fleet, processes: &[&str]) {
+    for process in processes {
+        let lines = troubles(fleet, process);
+        assert!(lines.len() < 10, "{process}: {lines:#?}");
+    }
+}
+
+/// Posted once each, and nobody's death or fault was counted.
+async fn all_posted(fleet: &Fleet, videos: &[String]) {
+    for video in videos {
+        fleet.posted(video).await;
+        for row in fleet.tasks(video).await {
+            assert_eq!((row.task.attempts, row.task.takeovers), (0, 0), "{row:?}\n{}", fleet.logs());
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The local folder of objects: removed, read-only, full.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{MOVES, all_posted, get, objects, upload};
+use crate::support::eventually;
+use crate::support::fleet::{Fleet, LOOSE};
+
+/// A disk of its own, small enough to be filled.
+pub(super) struct Disk {
+    folder: tempfile::TempDir,
+}
+
+impl Disk {
+    /// None, said loudly, where this user may not mount.
+    pub(super) fn of(size: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a folder");
+        if mount(&["-t", "tmpfs", "-o", &format!("size={size}"), "none"], folder.path()) {
+            return Some(Self { folder });
+        }
+        eprintln!("SKIPPED: this user can't mount a tmpfs, so that no disk can be filled");
+        None
+    }
+
+    pub(super) fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    pub(super) fn fill(&self) {
+        let mut rest = std::fs::File::create(self.folder.path().join("rest")).expect("a file");
+        while std::io::Write::write_all(&mut rest, &[1; 4096]).is_ok() {}
+    }
+
+    pub(super) fn empty(&self) {
+        std::fs::remove_file(self.folder.path().join("rest")).expect("removed");
+    }
+
+    pub(super) fn remount(&self, how: &str) {
+        assert!(mount(&["-o", &format!("remount,{how}")], self.folder.path()), "remounted {how}");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        Command::new("umount").arg("-l").arg(self.folder.path()).status().ok();
+    }
+}
+
+fn mount(options: &[&str], folder: &Path) -> bool {
+    let output = Command::new("mount").args(options).arg(folder).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_of_objects_that_is_gone_refuses_uploads_and_is_used_again_when_it_is_back() {
+    let fleet = Fleet::started(LOOSE).await;
+    fleet.account("ada").await;
+    let first = fleet.upload("ada", "before").await;
+    fleet.posted(&first).await;
+    let (here, away) = (fleet.data().join("objects"), fleet.data().join("elsewhere"));
+    std::fs::rename(&here, &away).expect("moved");
+    // A file in its place, so that nobody makes the folder anew.
+    std::fs::write(&here, "").expect("written");
+    upload(&fleet, "ada", "refused").await.is_unavailable("store_unavailable");
+    eventually("it is not ready", MOVES, || async { get(&fleet, "/readyz").await.status == 503 }).await;
+    assert_eq!(get(&fleet, "/readyz").await.json()["store"], false);
+    assert_eq!(get(&fleet, &format!("/api/videos/{first}")).await.status, 200);
+    std::fs::remove_file(&here).expect("removed");
+    std::fs::rename(&away, &here).expect("moved");
+    let second = fleet.upload("ada", "after").await;
+    all_posted(&fleet, &[first, second]).await;
+    assert_eq!(get(&fleet, "/readyz").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_store_and_a_read_only_one_leave_nothing_half_done() {
+    let Some(disk) = Disk::of("8m") else { return };
+    let mut fleet = Fleet::new(LOOSE).await;
+    std::fs::create_dir_all(fleet.data()).expect("a folder");
+    link(&disk.folder(), &fleet.data().join("objects"));
+    fleet.start_all().await;
+    fleet.account("ada").await;
+    let first = fleet.upload("ada", "before").await;
+    fleet.posted(&first).await;
+    disk.fill();
+    let answer = upload(&fleet, "ada", "refused").await;
+    assert_eq!((answer.status, answer.json()["code"].as_str()), (507, Some("store_full")), "{answer:?}");
+    eventually("nothing is left of it", MOVES, || async { objects(&fleet) == 1 }).await;
+    disk.empty();
+    disk.remount("ro");
+    upload(&fleet, "ada", "refused too").await.is_unavailable("store_unavailable");
+    disk.remount("rw");
+    let second = fleet.upload("ada", "after").await;
+    all_posted(&fleet, &[first, second]).await;
+}
+
+fn link(to: &Path, at: &Path) {
+    std::fs::remove_dir_all(at).ok();
+    std::os::unix::fs::symlink(to, at).expect("linked");
+}
