@@ -1,6 +1,6 @@
 # Each target's comment is its line in `make help`.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test bench sizing lint deploy doc deny build release setup test-servers clean reset
+.PHONY: help demo up test bench sizing fleet lint deploy doc deny build release setup test-servers clean reset
 
 CARGO ?= cargo
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -28,6 +28,10 @@ bench: setup ## Run the benches
 
 sizing: setup ## Measure what one worker carries, as the tables of docs/sizing.md
 	@$(CARGO) bench --locked --quiet --bench sizing
+
+fleet: setup test-servers ## Run a fleet on PostgreSQL, S3 and a Redis Cluster, and write docs/figures/fleet.md
+	@# FLEET_VIDEOS, FLEET_ACCOUNTS, FLEET_SERVE, FLEET_EDIT and FLEET_PUBLISH say how many.
+	FLEET_RESULTS=$(CURDIR)/docs/figures/fleet.md $(CARGO) test --release --locked --test it -- --ignored --nocapture fleet_figures
 
 lint: ## Check format, lints and shell scripts
 	$(CARGO) fmt --check

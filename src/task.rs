@@ -15,6 +15,10 @@ use crate::outcome::{Outcome, Reason};
 /// A task that its worker's death interrupted this often is poison.
 pub const POISON: u32 = 3;
 
+/// When a task is due that its worker gave back: before all that waits its turn. The next free worker takes it straight
+/// from the ledger, so that a stop of its worker costs it no place in the line.
+pub const HANDED_BACK: i64 = 0;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -153,6 +157,8 @@ impl Task {
     /// as its worker's death.
     pub fn lease(&self, claim: Claim, now: i64) -> Result<Leased, Refused> {
         let takeovers = match self.state {
+            // Its entry is on the stream, and belongs to whoever reads it.
+            State::Queued if claim.entry.is_none() => return Err(Refused::WrongState),
             State::Queued => self.takeovers,
             State::Waiting if self.due_at <= now => self.takeovers,
             State::Waiting => return Err(Refused::NotDue),
@@ -212,9 +218,18 @@ impl Task {
     }
 
     /// Rule 11: a shutdown gives the work back, uncounted.
-    pub fn hand_back(&self, token: LeaseToken, now: i64) -> Result<Task, Refused> {
+    pub fn hand_back(&self, token: LeaseToken) -> Result<Task, Refused> {
         self.held_by(token)?;
-        Ok(self.waiting(now))
+        Ok(self.waiting(HANDED_BACK))
+    }
+
+    /// Rule 11, for what was read and not leased.
+    pub fn give_back(&self) -> Result<Task, Refused> {
+        match self.state {
+            State::Queued => Ok(self.waiting(HANDED_BACK)),
+            State::Waiting | State::Running => Err(Refused::WrongState),
+            State::Done | State::Dead | State::Review | State::Canceled => Err(Refused::Ended),
+        }
     }
 
     /// Rule 8: a queued task whose entry must have been lost is released anew. Who calls this has shown that it was

@@ -1,6 +1,7 @@
 //! Who is next: the due tasks that the ordered release may choose from.
 //!
-//! A lane is the waiting work of one account at one priority. An index holds each lane's tasks in order, so its head is
+//! A lane is the waiting work of one account at one priority, but for what was handed back, which a free worker takes
+//! from the ledger itself. An index holds each lane's tasks in order, so its head is
 //! one step away however many stand behind it, due or parked: a release costs as much as there are accounts with waiting
 //! work, and never as much as there are tasks. Lanes of accounts that are paused, lost or closed by their creator's limit
 //! are passed over as wholes. Deeper than their heads they are read only where there is room for more than one round.
@@ -12,6 +13,7 @@ use sea_orm::{QueryResult, Value};
 use super::release::Releasable;
 use super::{Result, Tx, parsed, places};
 use crate::event::{Stage, TaskId};
+use crate::task::HANDED_BACK;
 
 /// More than any creator has out.
 pub(super) const UNLIMITED: i64 = 1_000_000;
@@ -90,7 +92,8 @@ impl Tx {
             Ok((name, Creator::new(row.try_get("", "served")?, allowance)))
         };
         // `min` and `max` of an index are one step each, so the recursion visits every lane and no task behind a head.
-        let sql = "with recursive lanes (priority, account) as (
+        let sql = format!(
+            "with recursive lanes (priority, account) as (
                 select p.priority, (select min(t.account_id) from tasks t
                     where t.stage = $1 and t.state = 'waiting' and t.priority = p.priority)
                 from (select cast(0 as bigint) as priority union all select 1 union all select 2) p
@@ -100,10 +103,12 @@ impl Tx {
                 from lanes l where l.account is not null
             )
             select (select t.id from tasks t where t.stage = $1 and t.state = 'waiting' and t.priority = l.priority
-                and t.account_id = l.account and t.due_at <= $2 order by t.due_at, t.id limit 1) as head
-            from lanes l where l.account is not null";
+                and t.account_id = l.account and t.due_at > {HANDED_BACK} and t.due_at <= $2
+                order by t.due_at, t.id limit 1) as head
+            from lanes l where l.account is not null"
+        );
         let mut heads = Vec::new();
-        for row in self.all(sql, [stage.as_str().into(), self.now().into()]).await? {
+        for row in self.all(&sql, [stage.as_str().into(), self.now().into()]).await? {
             heads.extend(row.try_get::<Option<String>>("", "head")?);
         }
         let open = match stage {
@@ -140,7 +145,7 @@ impl Tx {
                 "select h.id, h.priority, h.creator, h.due_at,
                     (select max(s.seq) from tasks s where s.stage = $1 and s.creator = h.creator) as served
                  from tasks h
-                 where h.stage = $1 and h.state = 'waiting' and h.seq > 0 and h.due_at <= $2
+                 where h.stage = $1 and h.state = 'waiting' and h.seq > 0 and h.due_at > {HANDED_BACK} and h.due_at <= $2
                     and (select r.publish_id from publications r where r.video_id = h.video_id) is not null
                     and (select a.state from accounts a where a.id = h.account_id) = 'ACTIVE' and {NOT_PAUSED}
                  order by h.due_at, h.id limit 1000"
@@ -240,13 +245,14 @@ impl Search<'_> {
 
 impl Tx {
     async fn lane(&self, stage: Stage, priority: usize, account: &str, most: usize) -> Result<Vec<Due>> {
-        let sql =
+        let sql = format!(
             "select id, due_at from tasks where stage = $1 and state = 'waiting' and priority = $2 and account_id = $3
-                   and due_at <= $4 order by due_at, id limit $5";
+             and due_at > {HANDED_BACK} and due_at <= $4 order by due_at, id limit $5"
+        );
         let number = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         let values: [Value; 5] =
             [stage.as_str().into(), number(priority).into(), account.into(), self.now().into(), number(most).into()];
-        let rows = self.all(sql, values).await?;
+        let rows = self.all(&sql, values).await?;
         rows.iter().map(|row| Ok(Due { at: row.try_get("", "due_at")?, task: parsed(row, "id")? })).collect()
     }
 }

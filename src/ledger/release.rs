@@ -18,6 +18,7 @@ use super::lanes::UNLIMITED;
 use super::tasks::Released;
 use super::{LedgerError, Result, Tx};
 use crate::event::{Entry, Stage, TaskId};
+use crate::task::Task;
 
 /// How much may be out on a stage's stream at once.
 #[derive(Debug, Clone, Copy)]
@@ -113,6 +114,18 @@ impl Tx {
             seq += 1;
         }
         Ok(released)
+    }
+
+    /// Releases one that was just handed back, if nothing stands before it on the stream: a reader that waits gets it at
+    /// once. Otherwise the next free worker takes it from the ledger.
+    pub async fn release_handed_back(&self, task: &Task) -> Result<Option<Released>> {
+        if self.queued_before(task.stage, i64::MAX).await? {
+            return Ok(None);
+        }
+        let Some((row, trace)) = self.unlocked(&[task.id]).await?.pop() else { return Ok(None) };
+        let Ok(queued) = row.task.release(self.count_releases(1).await?, self.now) else { return Ok(None) };
+        self.put_task(&row.task, &queued).await?;
+        Ok(Some(Released { stage: task.stage, entry: Entry { task: task.id, video: task.video, trace } }))
     }
 
     async fn free(&self, stage: Stage, room: Room) -> Result<usize> {

@@ -7,7 +7,7 @@ use sea_orm::{QueryResult, Value};
 use super::{LedgerError, Result, Session, Tx, count, parsed, parsed_option, places};
 use crate::event::{Entry, Stage, TaskId, TraceId, VideoId};
 use crate::outcome::Reason;
-use crate::task::{State, Task};
+use crate::task::{HANDED_BACK, State, Task};
 
 /// A task as it stands in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,6 +123,33 @@ impl Session {
             "select {COLUMNS} from tasks where stage = $1 and state = 'running' and lease_until < $2 order by lease_until limit $3"
         );
         self.all(&sql, [stage.as_str().into(), now.into(), most.into()]).await?.iter().map(read).collect()
+    }
+
+    /// What the next free worker takes straight from the ledger: stalled work (rule 7) and what was handed back (rule 11).
+    pub async fn abandoned(&self, stage: Stage, now: i64, most: i64) -> Result<Vec<TaskRow>> {
+        let sql = format!(
+            "select {COLUMNS} from tasks where stage = $1 and (state = 'running' and lease_until < $2
+                or state = 'waiting' and due_at = {HANDED_BACK}) order by lease_until limit $3"
+        );
+        self.all(&sql, [stage.as_str().into(), now.into(), most.into()]).await?.iter().map(read).collect()
+    }
+
+    /// Whether a task of any stream waits for its release, or was released longer ago than the margin and not started.
+    pub async fn relay_is_wanted(&self, now: i64, margin: i64) -> Result<bool> {
+        let [one, other] = Stage::STREAMED.map(Stage::as_str);
+        let sql = format!(
+            "select 1 as one from tasks where stage in ('{one}', '{other}') and (state = 'queued' and queued_at < $1
+                or state = 'waiting' and due_at > {HANDED_BACK} and due_at <= $2) limit 1"
+        );
+        Ok(self.one(&sql, [(now - margin).into(), now.into()]).await?.is_some())
+    }
+
+    /// Whether anything waits for its release.
+    pub async fn anything_due(&self, stage: Stage, now: i64) -> Result<bool> {
+        let sql = format!(
+            "select 1 as one from tasks where stage = $1 and state = 'waiting' and due_at > {HANDED_BACK} and due_at <= $2 limit 1"
+        );
+        Ok(self.one(&sql, [stage.as_str().into(), now.into()]).await?.is_some())
     }
 
     /// Due tasks of a stage that no stream hands out.

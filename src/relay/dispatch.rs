@@ -7,6 +7,7 @@ use crate::config::{Rate, StagesConfig};
 use crate::event::Stage;
 use crate::ledger::{Released, Room, Tx};
 use crate::stream::{StreamError, Streams};
+use crate::task::Task;
 
 /// How a process releases tasks; cheap to clone. Without Redis nothing is released: tasks wait in the ledger.
 #[derive(Clone)]
@@ -49,10 +50,23 @@ impl Dispatch {
         }
     }
 
+    /// Puts one that was just handed back within reach of a waiting reader. After the commit: [`Dispatch::append`].
+    pub async fn release_handed_back(
+        &self,
+        tx: &Tx,
+        task: &Task,
+    ) -> Result<Option<Released>, crate::ledger::LedgerError> {
+        match self.streams {
+            Some(_) if task.stage.stream().is_some() => tx.release_handed_back(task).await,
+            _ => Ok(None),
+        }
+    }
+
     /// Appends committed releases. What fails here is not lost: the ledger comes to doubt it and releases it anew.
-    pub async fn append(&self, released: &[Released]) {
+    pub async fn append(&self, released: impl IntoIterator<Item = &Released>) {
         let Some(streams) = &self.streams else { return };
-        let appended = released.iter().map(|one| async move { (one, streams.append(one.stage, &one.entry).await) });
+        let appended =
+            released.into_iter().map(|one| async move { (one, streams.append(one.stage, &one.entry).await) });
         let mut failed: Option<(usize, StreamError)> = None;
         for (one, done) in futures::future::join_all(appended).await {
             match done {

@@ -42,8 +42,12 @@ pub async fn run(engine: Engine) {
                 look_around(&engine).await?;
                 seldom = Instant::now() + engine.times.heartbeat;
             }
-            for stage in Stage::STREAMED {
-                relay(&engine, stage).await?;
+            // One question while nothing is to be done, which is what most relays of a fleet find.
+            let now = engine.ledger.now().await?;
+            if engine.ledger.relay_is_wanted(now, millis(engine.times.doubt)).await? {
+                for stage in Stage::STREAMED {
+                    relay(&engine, stage).await?;
+                }
             }
             Ok::<_, LedgerError>(())
         };
@@ -65,7 +69,7 @@ async fn relay(engine: &Engine, stage: Stage) -> Result<(), LedgerError> {
 
 /// Releases what is due and has room.
 pub async fn release_due(ledger: &Ledger, dispatch: &Dispatch, stage: Stage) -> Result<(), LedgerError> {
-    if dispatch.streams().is_none() || ledger.due(stage, ledger.now().await?, 1).await?.is_empty() {
+    if dispatch.streams().is_none() || !ledger.anything_due(stage, ledger.now().await?).await? {
         return Ok(());
     }
     let tx = ledger.begin().await?;

@@ -13,9 +13,10 @@ use super::{Work, run, settle};
 use crate::event::{LeaseToken, TaskId};
 use crate::ledger::{LedgerError, TaskRow};
 use crate::stream::{Content, Delivery, Reader};
+use crate::task::State;
 
-/// Stalled tasks that are looked at at once.
-const STALLED: i64 = 200;
+/// Abandoned tasks that are looked at at once.
+const ABANDONED: i64 = 200;
 
 /// What runs in this process: by its lease, the task and the entry under which it was read.
 pub(super) type InHand = Arc<Mutex<HashMap<LeaseToken, (TaskId, Option<String>)>>>;
@@ -33,26 +34,28 @@ impl Drop for Held {
 }
 
 impl<W: Work> Worker<W> {
-    /// Tasks of dead workers: their leases are over, and stayed so. Not those that this process is at work on: it is
-    /// alive, and will renew them.
-    pub(super) async fn stalled(&self, now: i64) -> Result<Vec<TaskRow>, LedgerError> {
-        let mut rows = self.engine.ledger.stalled(W::STAGE, now, STALLED).await?;
+    /// What a stopped worker handed back, and tasks of dead ones: their leases are over, and stayed so. Not those that
+    /// this process is at work on: it is alive, and will renew them.
+    pub(super) async fn abandoned(&self, now: i64) -> Result<Vec<TaskRow>, LedgerError> {
+        let rows = self.engine.ledger.abandoned(W::STAGE, now, ABANDONED).await?;
         let ours: Vec<TaskId> = self.hands().values().map(|(task, _)| *task).collect();
-        rows.retain(|row| !ours.contains(&row.task.id));
+        let foreign = rows.into_iter().filter(|row| !ours.contains(&row.task.id));
+        let (stalled, mut abandoned): (Vec<TaskRow>, _) = foreign.partition(|row| row.task.state == State::Running);
         let mut overdue = self.overdue.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(overdue.ripe(rows, Instant::now(), self.engine.ledger.calm_for()))
+        abandoned.extend(overdue.ripe(stalled, Instant::now(), self.engine.ledger.calm_for()));
+        Ok(abandoned)
     }
 
-    /// Rule 7: what a dead worker left is taken over, its entry with it.
-    pub(super) async fn take_over_stalled(&self, permits: &mut Vec<OwnedSemaphorePermit>) -> Result<(), Fault> {
+    /// Rules 7 and 11: what a dead worker left is taken over, its entry with it, and what a stopped one handed back.
+    pub(super) async fn take_over_abandoned(&self, permits: &mut Vec<OwnedSemaphorePermit>) -> Result<(), Fault> {
         let now = self.engine.ledger.now().await?;
-        for row in self.stalled(now).await? {
+        for row in self.abandoned(now).await? {
             let Some(permit) = permits.pop() else { break };
             let entry = match &row.task.entry {
                 Some(id) => self.claim(id).await,
                 None => None,
             };
-            tracing::info!(stage = %W::STAGE, video.id = %row.task.video, holder = row.task.holder, "taking over stalled work");
+            tracing::info!(stage = %W::STAGE, video.id = %row.task.video, holder = row.task.holder, "taking over abandoned work");
             self.start(row.task.id, entry, permit).await?;
         }
         Ok(())

@@ -4,9 +4,9 @@ use serde_json::json;
 
 use super::{Admission, Engine, Work, millis, settle};
 use crate::event::{LeaseToken, TaskId};
-use crate::ledger::{LedgerError, TaskRow};
+use crate::ledger::{LedgerError, TaskRow, Tx};
 use crate::outcome::{Outcome, Reason};
-use crate::task::{Claim, Leased, State};
+use crate::task::{Claim, Leased, State, Task};
 
 /// What became of the wish for a lease.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ async fn granted<W: Work>(
             );
             let outcome = work.last(&tx, &row, reason).await?;
             let state = if matches!(outcome, Outcome::NeedsReview(_)) { State::Review } else { State::Dead };
-            tx.put_task(&row.task, &crate::task::Task { state, ..dead }).await?;
+            tx.put_task(&row.task, &Task { state, ..dead }).await?;
             settle::note_end(&tx, &row, &outcome).await?;
             work.settle(&tx, &row, &outcome, None).await?;
             tx.commit().await?;
@@ -89,7 +89,7 @@ async fn granted<W: Work>(
     };
     if let Admission::Closed { until, reason } = admitted(&tx, work, &row).await? {
         let Ok(waiting) = row.task.postpone(until, reason.clone(), tx.now()) else { return Ok(Taken::Refused) };
-        let waiting = crate::task::Task { takeovers: granted.takeovers, ..waiting };
+        let waiting = Task { takeovers: granted.takeovers, ..waiting };
         tx.put_task(&row.task, &waiting).await?;
         if row.task.wait.as_ref().map(|wait| &wait.code) != Some(&reason.code) {
             let detail = json!({ "code": reason.code, "text": reason.text, "until": until });
@@ -108,7 +108,7 @@ async fn granted<W: Work>(
 }
 
 /// Not while a person has paused the stage or the account, and not before the stage itself agrees.
-async fn admitted<W: Work>(tx: &crate::ledger::Tx, work: &W, row: &TaskRow) -> Result<Admission, LedgerError> {
+async fn admitted<W: Work>(tx: &Tx, work: &W, row: &TaskRow) -> Result<Admission, LedgerError> {
     for name in [format!("stage/{}", W::STAGE), format!("account/{}", row.account)] {
         if let Some(pause) = tx.paused(&name).await? {
             // Without an end it is due now, and the release passes it over until somebody resumes.
@@ -123,10 +123,10 @@ async fn admitted<W: Work>(tx: &crate::ledger::Tx, work: &W, row: &TaskRow) -> R
 pub async fn give_back(engine: &Engine, id: TaskId) -> Result<(), LedgerError> {
     let tx = engine.ledger.begin().await?;
     if let Some(row) = tx.task(id).await?
-        && let Ok(waiting) = row.task.doubt(tx.now())
+        && let Ok(waiting) = row.task.give_back()
     {
         tx.put_task(&row.task, &waiting).await?;
-        tx.commit().await?;
+        hand_on(engine, tx, &waiting).await?;
     }
     Ok(())
 }
@@ -136,11 +136,18 @@ pub async fn hand_back(engine: &Engine, row: &TaskRow) -> Result<(), LedgerError
     let Some(token) = row.task.token else { return Ok(()) };
     let tx = engine.ledger.begin().await?;
     let Some(now) = tx.task(row.task.id).await? else { return Ok(()) };
-    let Ok(waiting) = now.task.hand_back(token, tx.now()) else { return Ok(()) };
+    let Ok(waiting) = now.task.hand_back(token) else { return Ok(()) };
     tx.put_task(&now.task, &waiting).await?;
     tx.note(row.task.video, Some(row.task.stage), "handed back", json!({})).await?;
     settle::note_wait(&tx, &waiting).await?;
-    tx.commit().await
+    hand_on(engine, tx, &waiting).await
+}
+
+async fn hand_on(engine: &Engine, tx: Tx, waiting: &Task) -> Result<(), LedgerError> {
+    let released = engine.dispatch.release_handed_back(&tx, waiting).await?;
+    tx.commit().await?;
+    engine.dispatch.append(&released).await;
+    Ok(())
 }
 
 /// Renews a lease; tells how far the work is, if that has changed. False: the lease is gone.

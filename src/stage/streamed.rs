@@ -1,6 +1,6 @@
 //! The loop of a stage that has a stream: a free slot first, then a look whether the stage is open, then the read.
 //!
-//! While a read blocks, the ledger is asked every second, without Redis: for stalled tasks, which this worker then takes
+//! While a read blocks, the ledger is asked every second, without Redis: for abandoned tasks, which this worker then takes
 //! over, and for released tasks that nobody started, which make it doubt its stream (`doubt`). The read is never
 //! dropped; it is woken when there is something better to do.
 
@@ -104,7 +104,7 @@ impl<W: Work> Worker<W> {
         Some(reader)
     }
 
-    /// One round: slots, stalled work, a look, a read.
+    /// One round: slots, abandoned work, a look, a read.
     async fn round(&self, reader: &Reader, round: &mut Round) -> Result<(), Fault> {
         let Some(mut permits) = self.free_slots().await else { return Ok(()) };
         if round.own_first {
@@ -116,7 +116,7 @@ impl<W: Work> Worker<W> {
             sweep::sweep(self, &mut permits).await?;
             round.swept_at = Some(tokio::time::Instant::now());
         }
-        self.take_over_stalled(&mut permits).await?;
+        self.take_over_abandoned(&mut permits).await?;
         if permits.is_empty() {
             return Ok(());
         }
@@ -183,7 +183,7 @@ impl<W: Work> Worker<W> {
             }
             match self.better_to_do(started.elapsed()).await {
                 Ok(None) => {}
-                Ok(Some(Better::Stalled)) => return Ok(reader.wake(reading).await?),
+                Ok(Some(Better::Abandoned)) => return Ok(reader.wake(reading).await?),
                 Ok(Some(Better::Doubt { deaf })) => {
                     let read = reader.wake(reading).await?;
                     if !read.is_empty() {
@@ -199,8 +199,8 @@ impl<W: Work> Worker<W> {
     async fn better_to_do(&self, blocked: Duration) -> Result<Option<Better>, LedgerError> {
         let ledger = &self.engine.ledger;
         let now = ledger.now().await?;
-        if !self.stalled(now).await?.is_empty() {
-            return Ok(Some(Better::Stalled));
+        if !self.abandoned(now).await?.is_empty() {
+            return Ok(Some(Better::Abandoned));
         }
         let times = &self.engine.times;
         if blocked >= times.doubt && ledger.queued_before(W::STAGE, now - millis(times.doubt)).await? {
@@ -254,9 +254,9 @@ impl<W: Work> Worker<W> {
             permits.push(permit);
         }
         if !permits.is_empty()
-            && let Err(Fault::Ledger(error)) = self.take_over_stalled(&mut permits).await
+            && let Err(Fault::Ledger(error)) = self.take_over_abandoned(&mut permits).await
         {
-            error.tell("stalled work could not be looked for; tried again");
+            error.tell("abandoned work could not be looked for; tried again");
         }
     }
 
@@ -302,7 +302,7 @@ impl<W: Work> Worker<W> {
 }
 
 enum Better {
-    Stalled,
+    Abandoned,
     Doubt { deaf: bool },
 }
 

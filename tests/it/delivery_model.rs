@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use subiteya::event::{LeaseToken, Stage, TaskId, VideoId};
 use subiteya::outcome::{Outcome, Reason};
-use subiteya::task::{Claim, Leased, State, Task};
+use subiteya::task::{Claim, HANDED_BACK, Leased, State, Task};
 
 /// The owner of what a dead worker has pending.
 const DEAD: u8 = 9;
@@ -36,6 +36,8 @@ const ATTEMPTS: u32 = 2;
 struct Row {
     state: State,
     due: bool,
+    /// Waits for the next free worker, not for its release.
+    handed_back: bool,
     seq: u8,
     queued_at: u8,
     started_at: Option<u8>,
@@ -188,7 +190,11 @@ impl Row {
             video: uuid::<VideoId>(1),
             stage: Stage::Edit,
             state: self.state,
-            due_at: if self.due { 0 } else { FAR },
+            due_at: match (self.handed_back, self.due) {
+                (true, _) => HANDED_BACK,
+                (false, true) => 1,
+                (false, false) => FAR,
+            },
             wait: None,
             seq: i64::from(self.seq),
             queued_at: millis(self.queued_at),
@@ -215,6 +221,7 @@ impl Row {
         Row {
             state: task.state,
             due: task.due_at <= millis(now),
+            handed_back: task.state == State::Waiting && task.due_at == HANDED_BACK,
             seq: u8::try_from(task.seq).expect("a small number"),
             queued_at: rank(task.queued_at),
             started_at: task.started_at.map(rank),
@@ -465,7 +472,8 @@ impl World {
             } else if relay != request {
                 for task in 0..tasks {
                     step("release", false, &mut |world| {
-                        let released = world.release(task);
+                        let waits = !world.rows[usize::from(task)].as_ref().is_some_and(|row| row.handed_back);
+                        let released = waits && world.release(task);
                         if released {
                             world.relays[relay].push(task);
                         }
@@ -574,14 +582,20 @@ impl World {
                     step("retry", false, &mut |world| settle(world, &fault, true));
                     let until = Outcome::Parked { until: FAR, reason: Reason::new("model", "") };
                     step("park", false, &mut |world| settle(world, &until, true));
-                    step("hand back", false, &mut |world| {
-                        let back = world.task(task).and_then(|row| row.hand_back(held, millis(world.now)).ok());
+                    let back = |world: &mut World, alone: bool| {
+                        let back = world.task(task).and_then(|row| row.hand_back(held).ok());
+                        let mut append = Vec::new();
                         if let Some(back) = back {
                             world.put(task, &back);
+                            if alone && world.release(task) {
+                                append.push(task);
+                            }
                         }
-                        world.hands[hand].phase = World::rest(Vec::new(), entry);
+                        world.hands[hand].phase = World::rest(append, entry);
                         true
-                    });
+                    };
+                    step("hand back", false, &mut |world| back(world, true));
+                    step("hand back, with others on the stream", false, &mut |world| back(world, false));
                 }
                 step("renew", false, &mut |world| {
                     let Some(row) = world.task(task) else { return false };
@@ -652,6 +666,15 @@ impl World {
                 world.hands[hand].phase = Phase::Has { task: number, entry };
                 true
             });
+        }
+        // Rule 11.
+        for (number, row) in (0..).zip(&self.rows) {
+            if row.as_ref().is_some_and(|row| row.handed_back) {
+                step("take what was handed back", false, &mut |world| {
+                    world.hands[hand].phase = Phase::Has { task: number, entry: None };
+                    true
+                });
+            }
         }
         // Rule 10, and what an earlier read left.
         for (place, item) in self.stream.iter().enumerate() {

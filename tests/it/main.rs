@@ -13,6 +13,7 @@ mod deploy;
 mod embedded;
 mod ffmpeg;
 mod fixture;
+mod fleet;
 mod http;
 mod ingest;
 mod layers;

@@ -41,7 +41,7 @@ fn moves(now: i64) -> Vec<(&'static str, Move)> {
         ("release", Box::new(move |task| task.release(1, now))),
         ("lease", Box::new(move |task| take(task, "1-0", now + 30_000))),
         ("renew", Box::new(move |task| task.renew(token, lease(40), now))),
-        ("hand back", Box::new(move |task| task.hand_back(token, now))),
+        ("hand back", Box::new(move |task| task.hand_back(token))),
         ("release again", Box::new(move |task| task.release(2, now))),
         ("doubt", Box::new(move |task| task.doubt(now))),
         ("a third release", Box::new(move |task| task.release(3, now))),
@@ -94,7 +94,7 @@ async fn a_stale_token_moves_nothing(db: Database) {
     let (stale, read) = (dead.token.unwrap(), db.read(&task).await);
     assert_eq!(read.renew(stale, Duration::from_secs(30), now), Err(Refused::LeaseGone));
     assert_eq!(read.settle(stale, &Outcome::Done, 2, Duration::ZERO, now), Err(Refused::LeaseGone));
-    assert_eq!(read.hand_back(stale, now), Err(Refused::LeaseGone));
+    assert_eq!(read.hand_back(stale), Err(Refused::LeaseGone));
     // Also one who decided before the takeover and writes after it.
     let settled = dead.settle(stale, &Outcome::Done, 2, Duration::ZERO, now).unwrap();
     let tx = db.tx().await;
@@ -230,7 +230,7 @@ async fn a_permit_belongs_to_one_run(db: Database) {
     let renewed = running.renew(running.token.unwrap(), Duration::from_secs(60), now).unwrap();
     db.put(&running, &renewed).await;
     assert_eq!(permitted().await, 1, "a renewal keeps it");
-    db.put(&renewed, &renewed.hand_back(renewed.token.unwrap(), now).unwrap()).await;
+    db.put(&renewed, &renewed.hand_back(renewed.token.unwrap()).unwrap()).await;
     assert_eq!(permitted().await, 0);
 }
 

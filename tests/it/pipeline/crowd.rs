@@ -1,23 +1,11 @@
 //! Many workers on one SQLite file.
 
-use subiteya::sandbox::CreatorSpec;
-
 use crate::support::fleet::{Fleet, LOOSE};
 
 async fn crowd(workers: &[&str], videos: usize) {
     let mut fleet = Fleet::new(LOOSE).await;
-    let mut lines = String::new();
-    for number in 0..videos / 2 {
-        let name = format!("creator{number}");
-        let tokens = fleet.sandbox.grant(&CreatorSpec::named(&name)).await.expect("a creator");
-        let line = serde_json::json!({
-            "id": name, "open_id": tokens.open_id, "display_name": name, "user": "me",
-            "access_token": tokens.access_token, "refresh_token": tokens.refresh_token,
-            "expires_in": tokens.expires_in, "refresh_expires_in": tokens.refresh_expires_in,
-        });
-        lines.push_str(&format!("{line}\n"));
-    }
-    fleet.run(&["accounts", "import"], &lines);
+    let names: Vec<String> = (0..videos / 2).map(|number| format!("creator{number}")).collect();
+    fleet.accounts(&names).await;
     fleet.start_again("serve");
     for worker in workers {
         fleet.start_again(worker);

@@ -56,6 +56,10 @@ impl Cluster {
         self.nodes.iter().map(|(port, _)| *port)
     }
 
+    pub(crate) fn pids(&self) -> impl Iterator<Item = u32> {
+        self.nodes.iter().map(|(_, server)| server.group().unsigned_abs())
+    }
+
     /// The port of the node that has this key, by its own words.
     pub(crate) async fn owner(&self, key: &str) -> u16 {
         for port in self.ports() {

@@ -9,6 +9,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::multipart::{Form, Part};
@@ -59,6 +60,9 @@ pub(crate) struct Fleet {
     running: BTreeMap<String, Child>,
     /// Of each name, how often it was started.
     starts: BTreeMap<String, u32>,
+    /// Ports of the `serve`s beside the first, by name.
+    doors: BTreeMap<String, u16>,
+    next_door: AtomicUsize,
     env: Vec<(String, String)>,
 }
 
@@ -92,6 +96,8 @@ impl Fleet {
             port,
             running: BTreeMap::new(),
             starts: BTreeMap::new(),
+            doors: BTreeMap::new(),
+            next_door: AtomicUsize::new(0),
             env: Vec::new(),
             folder,
         };
@@ -164,6 +170,9 @@ impl Fleet {
         assert!(!self.running.contains_key(name), "{name} runs already");
         let log = std::fs::File::options().create(true).append(true).open(self.log_file(name)).expect("a log");
         let command = &mut self.command(args);
+        if let Some(port) = self.doors.get(name) {
+            command.env("PORT", port.to_string());
+        }
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a handle")).stderr(log);
         self.running.insert(name.to_owned(), command.spawn().expect("it starts"));
         *self.starts.entry(name.to_owned()).or_default() += 1;
@@ -180,7 +189,14 @@ impl Fleet {
             "up" => &["up"],
             _ => panic!("{name} is no process"),
         };
+        if role == "serve" && name != role {
+            self.doors.entry(name.to_owned()).or_insert_with(free_port);
+        }
         self.start(name, args);
+    }
+
+    pub(crate) fn pid(&self, name: &str) -> u32 {
+        self.running[name].id()
     }
 
     pub(crate) fn signal(&self, name: &str, signal: Signal) {
@@ -216,12 +232,19 @@ impl Fleet {
         self.running.get_mut(name).is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
+    /// Waits for every door.
     pub(crate) async fn ready(&mut self) {
+        let first = if self.running.contains_key("up") { "up" } else { "serve" };
+        let mut doors = vec![(first.to_owned(), self.port)];
+        let others = self.doors.iter().filter(|(name, _)| self.running.contains_key(*name));
+        doors.extend(others.map(|(name, port)| (name.clone(), *port)));
         let deadline = Instant::now() + SOON;
-        while !self.http.get(self.url("/readyz")).send().await.is_ok_and(|answer| answer.status().is_success()) {
-            let name = if self.running.contains_key("up") { "up" } else { "serve" };
-            assert!(self.lives(name) && Instant::now() < deadline, "{name} is not ready:\n{}", self.log(name));
-            tokio::time::sleep(Duration::from_millis(50)).await;
+        for (name, port) in doors {
+            let url = format!("http://127.0.0.1:{port}/readyz");
+            while !self.http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
+                assert!(self.lives(&name) && Instant::now() < deadline, "{name} is not ready:\n{}", self.log(&name));
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         }
     }
 
@@ -246,11 +269,33 @@ impl Fleet {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
+    /// The `serve`s take turns.
+    fn next_url(&self, path: &str) -> String {
+        let ports: Vec<u16> = std::iter::once(self.port).chain(self.doors.values().copied()).collect();
+        let turn = self.next_door.fetch_add(1, Ordering::Relaxed);
+        format!("http://127.0.0.1:{}{path}", ports[turn % ports.len()])
+    }
+
     /// A creator at TikTok, as the account of the same name; once more: with a new pair of tokens.
     pub(crate) async fn account(&self, name: &str) -> Tokens {
         let tokens = self.sandbox.grant(&CreatorSpec::named(name)).await.expect("a creator");
         self.connect(name, &tokens);
         tokens
+    }
+
+    /// As many creators as named, connected by one command.
+    pub(crate) async fn accounts(&self, names: &[String]) {
+        let mut lines = String::new();
+        for name in names {
+            let tokens = self.sandbox.grant(&CreatorSpec::named(name)).await.expect("a creator");
+            let line = json!({
+                "id": name, "open_id": tokens.open_id, "display_name": name, "user": "me",
+                "access_token": tokens.access_token, "refresh_token": tokens.refresh_token,
+                "expires_in": tokens.expires_in, "refresh_expires_in": tokens.refresh_expires_in,
+            });
+            lines.push_str(&format!("{line}\n"));
+        }
+        self.run(&["accounts", "import"], &lines);
     }
 
     /// Tokens without a lifetime are refreshed before their first use.
@@ -272,13 +317,22 @@ impl Fleet {
         fields: &[(&str, &str)],
         clip: &Path,
     ) -> Option<String> {
-        let bytes = std::fs::read(clip).expect("a clip");
+        self.try_upload_bytes(account, title, fields, std::fs::read(clip).expect("a clip")).await
+    }
+
+    pub(crate) async fn try_upload_bytes(
+        &self,
+        account: &str,
+        title: &str,
+        fields: &[(&str, &str)],
+        bytes: Vec<u8>,
+    ) -> Option<String> {
         let mut form = Form::new().text("accountId", account.to_owned()).text("title", title.to_owned());
         for (name, value) in fields {
             form = form.text((*name).to_owned(), (*value).to_owned());
         }
         let form = form.part("video", Part::bytes(bytes).file_name("clip.mp4"));
-        let request = self.http.post(self.url("/api/videos")).bearer_auth(&self.key).multipart(form);
+        let request = self.http.post(self.next_url("/api/videos")).bearer_auth(&self.key).multipart(form);
         let answer = request.send().await.ok()?;
         let status = answer.status();
         let body: Value = answer.json().await.ok()?;

@@ -9,6 +9,8 @@ pub(crate) mod redis;
 pub(crate) mod s3;
 pub(crate) mod servers;
 pub(crate) mod stage;
+pub(crate) mod standin;
+pub(crate) mod usage;
 
 use std::time::Duration;
 

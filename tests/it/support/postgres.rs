@@ -49,6 +49,11 @@ impl Postgres {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    /// The process that all of its processes descend from.
+    pub(crate) fn pid(&self) -> u32 {
+        self.server.group().unsigned_abs()
+    }
+
     /// Whoever comes as this role from now on has to know its password.
     pub(crate) fn ask_for_passwords_of(&self, role: &str) {
         let file = self.folder.path().join("data/pg_hba.conf");

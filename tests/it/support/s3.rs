@@ -62,6 +62,10 @@ impl S3Server {
         ]
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.server.group().unsigned_abs()
+    }
+
     pub(crate) async fn kill(&mut self) {
         self.server.kill().await.expect("killed");
     }
