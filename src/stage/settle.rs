@@ -10,6 +10,7 @@ use super::{Engine, Work, lease};
 use crate::event::Stage;
 use crate::ledger::{LedgerError, Status, TaskRow, Tx, VideoPatch};
 use crate::outcome::{Outcome, Reason, backoff};
+use crate::stream::StreamError;
 use crate::task::{State, Task};
 
 /// The longest pause between two attempts.
@@ -114,7 +115,9 @@ pub async fn acknowledge(engine: &Engine, stage: Stage, entry: Option<String>) {
     let (Some(streams), Some(entry)) = (engine.dispatch.streams(), entry) else { return };
     if let Err(error) = streams.acknowledge(stage, vec![entry]).await {
         engine.owing.store(true, Ordering::Relaxed);
-        tracing::warn!(%error, "an entry could not be acknowledged; the sweep does it");
+        if !matches!(error, StreamError::QuotaExceeded(_)) {
+            tracing::warn!(%error, "an entry could not be acknowledged; the sweep does it");
+        }
     }
 }
 

@@ -25,17 +25,17 @@ impl Streams {
             Some(id) => XCap::try_from(("MINID", "~", id.as_str()))?,
             None => XCap::from(None),
         };
-        self.inner.meter.count(Purpose::Append, 1);
+        let client = self.client(Purpose::Append, 1).await?;
         let fields: Vec<(&str, String)> = entry.fields().to_vec();
-        let id: String = self.heard(self.inner.client.xadd(stream, false, cap, XID::Auto, fields).await)?;
+        let id: String = self.heard(client.xadd(stream, false, cap, XID::Auto, fields).await)?;
         self.appended(stage, &id);
         Ok(id)
     }
 
     pub async fn acknowledge(&self, stage: Stage, ids: Vec<String>) -> Result<()> {
         let (stream, group) = names(stage)?;
-        self.inner.meter.count(Purpose::Acknowledge, 1);
-        let _: u64 = self.heard(self.inner.client.xack(stream, group, ids).await)?;
+        let client = self.client(Purpose::Acknowledge, 1).await?;
+        let _: u64 = self.heard(client.xack(stream, group, ids).await)?;
         Ok(())
     }
 
@@ -43,11 +43,12 @@ impl Streams {
     /// was not there.
     pub async fn ensure_group(&self, stage: Stage) -> Result<bool> {
         let (stream, group) = names(stage)?;
-        self.inner.meter.count(Purpose::Repair, 1);
-        match self.inner.client.xgroup_create::<Value, _, _, _>(stream, group, XID::Manual("0".into()), true).await {
+        let client = self.client(Purpose::Repair, 1).await?;
+        let made = client.xgroup_create(stream, group, XID::Manual("0".into()), true).await;
+        match self.heard::<Value>(made) {
             Ok(_) => Ok(true),
-            Err(error) if error.details().starts_with("BUSYGROUP") => Ok(false),
-            Err(error) => Err(error.into()),
+            Err(StreamError::Refused(text)) if text.starts_with("BUSYGROUP") => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -55,9 +56,9 @@ impl Streams {
     /// head would never see the tail.
     pub async fn pending(&self, stage: Stage, after: Option<&str>, most: u64) -> Result<Vec<Pending>> {
         let (stream, group) = names(stage)?;
-        self.inner.meter.count(Purpose::Repair, 1);
+        let client = self.client(Purpose::Repair, 1).await?;
         let start = after.map_or("-".to_owned(), |id| format!("({id}"));
-        let page = self.inner.client.xpending(stream, group, (start.as_str(), "+", most)).await;
+        let page = client.xpending(stream, group, (start.as_str(), "+", most)).await;
         let page: Value = self.heard(page)?;
         Ok(reply::pending(page))
     }
@@ -65,17 +66,17 @@ impl Streams {
     /// The line of the pending list for one entry.
     pub async fn pending_entry(&self, stage: Stage, id: &str) -> Result<Option<Pending>> {
         let (stream, group) = names(stage)?;
-        self.inner.meter.count(Purpose::Repair, 1);
-        let page: Value = self.inner.client.xpending(stream, group, (id, id, 1)).await?;
+        let client = self.client(Purpose::Repair, 1).await?;
+        let page: Value = self.heard(client.xpending(stream, group, (id, id, 1)).await)?;
         Ok(reply::pending(page).into_iter().next())
     }
 
     /// Takes an entry over from whoever has it. None: nobody has it, it is neither on the stream nor pending.
     pub async fn claim(&self, stage: Stage, consumer: &str, id: &str) -> Result<Option<Delivery>> {
         let (stream, group) = names(stage)?;
-        self.inner.meter.count(Purpose::Repair, 1);
-        let claimed: Value =
-            self.inner.client.xclaim(stream, group, consumer, 0, id, None, None, None, false, false).await?;
+        let client = self.client(Purpose::Repair, 1).await?;
+        let claimed = client.xclaim(stream, group, consumer, 0, id, None, None, None, false, false).await;
+        let claimed: Value = self.heard(claimed)?;
         let claimed = reply::entries(claimed).into_iter().next();
         Ok(claimed.filter(|delivery| !matches!(delivery.content, Content::Gone)))
     }
@@ -83,20 +84,21 @@ impl Streams {
     /// Removes a consumer, but only when nothing is pending with it: removing it would destroy its entries.
     pub async fn remove_consumer(&self, stage: Stage, consumer: &str) -> Result<bool> {
         let (stream, group) = names(stage)?;
-        self.inner.meter.count(Purpose::Repair, 2);
-        let held: Value = self.inner.client.xpending(stream, group, ("-", "+", 1, consumer)).await?;
+        let client = self.client(Purpose::Repair, 1).await?;
+        let held: Value = self.heard(client.xpending(stream, group, ("-", "+", 1, consumer)).await)?;
         if !reply::pending(held).is_empty() {
             return Ok(false);
         }
-        let _: Value = self.inner.client.xgroup_delconsumer(stream, group, consumer).await?;
+        let client = self.client(Purpose::Repair, 1).await?;
+        let _: Value = self.heard(client.xgroup_delconsumer(stream, group, consumer).await)?;
         Ok(true)
     }
 
     /// The names of a group's consumers.
     pub async fn consumers(&self, stage: Stage) -> Result<Vec<String>> {
         let (stream, group) = names(stage)?;
-        self.inner.meter.count(Purpose::Repair, 1);
-        let list: Vec<HashMap<String, Value>> = self.inner.client.xinfo_consumers(stream, group).await?;
+        let client = self.client(Purpose::Repair, 1).await?;
+        let list: Vec<HashMap<String, Value>> = self.heard(client.xinfo_consumers(stream, group).await)?;
         Ok(list.into_iter().filter_map(|mut consumer| consumer.remove("name")?.into_string()).collect())
     }
 }

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use fred::clients::Client;
 use fred::error::ErrorKind;
-use fred::interfaces::{ClientLike, EventInterface};
+use fred::interfaces::{ClientLike, StreamsInterface};
+use fred::types::Builder;
 use fred::types::config::{Config, ReconnectPolicy, TcpConfig};
-use fred::types::{Builder, ClientState};
 
-use super::commands::older;
+use super::commands::{names, older};
+use super::line::Line;
+use super::quota::Quota;
 use super::{Meter, Purpose, Result, StreamError};
 use crate::event::Stage;
 
@@ -23,6 +25,8 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// The longest pause between two attempts to connect.
     pub longest_pause: Duration,
+    /// While the quota is used up: the first and the longest pause between two questions whether it still is.
+    pub quota_pauses: (Duration, Duration),
 }
 
 impl Default for Options {
@@ -31,13 +35,10 @@ impl Default for Options {
             command_timeout: Duration::from_secs(3),
             connect_timeout: Duration::from_secs(5),
             longest_pause: Duration::from_secs(5),
+            quota_pauses: (Duration::from_secs(20), Duration::from_secs(300)),
         }
     }
 }
-
-/// The commands of one connection's set-up: PING (or HELLO with a password), CLIENT ID, INFO server. A database number
-/// in the URL adds SELECT.
-pub(super) const COMMANDS_TO_CONNECT: u64 = 3;
 
 /// A handle on Redis; cheap to clone.
 #[derive(Clone)]
@@ -46,10 +47,13 @@ pub struct Streams {
 }
 
 pub(super) struct Inner {
-    pub(super) client: Client,
+    line: Line,
     config: Config,
     options: Options,
-    pub(super) meter: Meter,
+    meter: Meter,
+    quota: Arc<Quota>,
+    /// False once Redis has refused to wake a reader: some know no CLIENT UNBLOCK.
+    pub(super) unblocks: AtomicBool,
     trim: Mutex<[Trim; 2]>,
     /// Commands in a row that got no answer on a connection that seems to stand.
     unheard: AtomicU32,
@@ -72,14 +76,21 @@ impl Streams {
         let mut config = Config::from_url(url).map_err(|error| StreamError::Rejected(error.details().to_owned()))?;
         // A first connection fails at once; later ones are tried again for ever.
         config.fail_fast = true;
-        let client = build(&config, &options)?;
-        start(&client, &meter, &config).await?;
+        let quota = Arc::new(Quota::new(options.quota_pauses.0, options.quota_pauses.1));
+        let line = Line::new(build(&config, &options)?, meter.clone(), quota.clone());
+        match line.ready().await {
+            // A process that starts while the quota is used up waits like those that run.
+            Ok(_) | Err(StreamError::QuotaExceeded(_)) => {}
+            Err(error) => return Err(error),
+        }
         Ok(Self {
             inner: Arc::new(Inner {
-                client,
+                line,
                 config,
                 options,
                 meter,
+                quota,
+                unblocks: AtomicBool::new(true),
                 trim: Mutex::default(),
                 unheard: AtomicU32::new(0),
             }),
@@ -90,13 +101,48 @@ impl Streams {
         &self.inner.meter
     }
 
-    /// Whether the command connection stands. Costs no command.
+    /// Whether the command connection stands, and commands are taken on it. Costs no command.
     pub fn connected(&self) -> bool {
-        self.inner.client.state() == ClientState::Connected
+        self.inner.line.stands() && self.over_quota().is_none()
+    }
+
+    /// While the plan's commands are used up: what Redis said. Nothing is sent then, see [`Streams::ask_again`].
+    pub fn over_quota(&self) -> Option<String> {
+        self.inner.quota.over()
+    }
+
+    /// While the quota is used up: finds out now and then whether it still is, with one command. To be called by loops
+    /// that have nothing better to do; at other times it does nothing.
+    pub async fn ask_again(&self) {
+        if !self.inner.quota.may_ask() {
+            return;
+        }
+        let asked = async {
+            let client = self.inner.line.ready().await?;
+            self.inner.meter.count(Purpose::Look, 1);
+            Ok::<u64, StreamError>(client.xlen(names(Stage::Edit)?.0).await?)
+        };
+        match asked.await {
+            Err(StreamError::QuotaExceeded(_) | StreamError::Unavailable(_)) => {}
+            Ok(_) | Err(_) => self.inner.quota.end(),
+        }
+    }
+
+    /// The way to send so many commands: they are counted, and refused here while the quota is used up.
+    pub(super) async fn client(&self, purpose: Purpose, commands: u64) -> Result<&Client> {
+        self.client_on(&self.inner.line, purpose, commands).await
+    }
+
+    /// The same, on a line of one's own.
+    pub(super) async fn client_on<'a>(&self, line: &'a Line, purpose: Purpose, commands: u64) -> Result<&'a Client> {
+        self.inner.quota.open()?;
+        let client = line.ready().await?;
+        self.inner.meter.count(purpose, commands);
+        Ok(client)
     }
 
     pub async fn close(&self) {
-        self.inner.client.quit().await.ok();
+        self.inner.line.close().await;
     }
 
     pub(super) fn command_timeout(&self) -> Duration {
@@ -108,28 +154,33 @@ impl Streams {
     }
 
     /// Another connection of the same kind.
-    pub(super) async fn another(&self) -> Result<Client> {
+    pub(super) async fn another(&self) -> Result<Line> {
+        self.inner.quota.open()?;
         let client = build(&self.inner.config, &self.inner.options)?;
-        start(&client, &self.inner.meter, &self.inner.config).await?;
-        Ok(client)
+        let line = Line::new(client, self.inner.meter.clone(), self.inner.quota.clone());
+        line.ready().await?;
+        Ok(line)
     }
 
-    /// Takes note whether a command was answered.
+    /// Takes note whether a command was answered, and how.
     pub(super) fn heard<T>(&self, answer: Result<T, fred::error::Error>) -> Result<T> {
         match &answer {
-            Err(error) if *error.kind() == ErrorKind::Timeout && self.connected() => {
+            Err(error) if *error.kind() == ErrorKind::Timeout && self.inner.line.stands() => {
                 if self.inner.unheard.fetch_add(1, Ordering::Relaxed) + 1 == UNHEARD {
                     tokio::spawn(self.clone().reconnect());
                 }
             }
             _ => self.inner.unheard.store(0, Ordering::Relaxed),
         }
-        Ok(answer?)
+        let answer = answer.map_err(StreamError::from);
+        self.inner.quota.heard(&answer);
+        answer
     }
 
     async fn reconnect(self) {
         tracing::warn!("Redis does not answer on the connection for commands: it is replaced");
-        let replaced = tokio::time::timeout(self.inner.options.connect_timeout, self.inner.client.force_reconnection());
+        let replaced =
+            tokio::time::timeout(self.inner.options.connect_timeout, self.inner.line.client().force_reconnection());
         if !matches!(replaced.await, Ok(Ok(()))) {
             tracing::warn!("the connection for commands can't be replaced yet; Redis is still tried");
         }
@@ -179,16 +230,4 @@ fn build(config: &Config, options: &Options) -> Result<Client> {
         // With jitter by fred; 0 attempts means for ever.
         .set_policy(ReconnectPolicy::new_exponential(0, 100, longest_pause, 2))
         .build()?)
-}
-
-async fn start(client: &Client, meter: &Meter, config: &Config) -> Result<()> {
-    let commands = COMMANDS_TO_CONNECT + u64::from(config.database.is_some());
-    client.init().await?;
-    meter.count(Purpose::Connect, commands);
-    let meter = meter.clone();
-    client.on_reconnect(move |_| {
-        meter.count(Purpose::Connect, commands);
-        async { Ok(()) }
-    });
-    Ok(())
 }

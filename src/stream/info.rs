@@ -43,15 +43,15 @@ impl Streams {
     /// Length, group and consumers of a stage's stream: three commands.
     pub async fn stream_info(&self, stage: Stage) -> Result<StreamInfo> {
         let (stream, group) = names(stage)?;
-        self.inner.meter.count(Purpose::Look, 1);
-        let about: HashMap<String, Value> = match self.inner.client.xinfo_stream(stream, false, None).await {
+        let client = self.client(Purpose::Look, 1).await?;
+        let about: HashMap<String, Value> = match self.heard(client.xinfo_stream(stream, false, None).await) {
             Ok(about) => about,
-            Err(error) if error.details().contains("no such key") => return Ok(StreamInfo::default()),
-            Err(error) => return Err(error.into()),
+            Err(StreamError::Refused(text)) if text.contains("no such key") => return Ok(StreamInfo::default()),
+            Err(error) => return Err(error),
         };
         let number = |map: &HashMap<String, Value>, name: &str| map.get(name).and_then(Value::as_u64);
-        self.inner.meter.count(Purpose::Look, 1);
-        let groups: Vec<HashMap<String, Value>> = self.inner.client.xinfo_groups(stream).await?;
+        let client = self.client(Purpose::Look, 1).await?;
+        let groups: Vec<HashMap<String, Value>> = self.heard(client.xinfo_groups(stream).await)?;
         let mine =
             groups.into_iter().find(|one| one.get("name").and_then(|name| name.as_string()).as_deref() == Some(group));
         let group = match mine {
@@ -71,8 +71,8 @@ impl Streams {
 
     async fn consumer_infos(&self, stage: Stage) -> Result<Vec<ConsumerInfo>> {
         let (stream, group) = names(stage)?;
-        self.inner.meter.count(Purpose::Look, 1);
-        let list: Vec<HashMap<String, Value>> = self.inner.client.xinfo_consumers(stream, group).await?;
+        let client = self.client(Purpose::Look, 1).await?;
+        let list: Vec<HashMap<String, Value>> = self.heard(client.xinfo_consumers(stream, group).await)?;
         Ok(list
             .into_iter()
             .filter_map(|one| {
@@ -85,10 +85,13 @@ impl Streams {
             .collect())
     }
 
-    /// Version, persistence and eviction, as far as the server tells.
+    /// Version, persistence and eviction, as far as the server tells: managed ones leave out what they like, or refuse.
     pub async fn server(&self) -> Result<Server> {
-        self.inner.meter.count(Purpose::Look, 1);
-        let text: String = self.inner.client.info(None::<InfoKind>).await.map_err(StreamError::from)?;
+        let client = self.client(Purpose::Look, 1).await?;
+        let text: String = match self.heard(client.info(None::<InfoKind>).await) {
+            Err(StreamError::Refused(_)) => return Ok(Server::default()),
+            other => other?,
+        };
         let line = |name: &str| {
             text.lines()
                 .find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(|value| value.trim().to_owned()))

@@ -12,7 +12,9 @@
 mod commands;
 mod connection;
 mod info;
+mod line;
 mod meter;
+mod quota;
 mod reader;
 mod reply;
 
@@ -21,7 +23,7 @@ use std::collections::HashMap;
 pub use connection::{Options, Streams};
 pub use info::{ConsumerInfo, GroupInfo, Server, StreamInfo};
 pub use meter::{Meter, Purpose};
-pub use reader::{Reader, Reading};
+pub use reader::{Reader, Reading, Woken};
 
 use crate::event::{Entry, Undecodable};
 
@@ -93,13 +95,15 @@ impl From<fred::error::Error> for StreamError {
         if starts(&["NOGROUP", "UNBLOCKED"]) {
             return Self::NoGroup;
         }
-        if text.contains("max requests limit exceeded") {
+        if text.contains("max requests limit exceeded") || text.contains("max daily request limit exceeded") {
             return Self::QuotaExceeded(text);
         }
         if starts(&["WRONGPASS", "NOAUTH", "NOPERM", "ERR invalid password", "ERR AUTH", "ERR Client sent AUTH"]) {
             return Self::Rejected(text);
         }
         if starts(&[
+            "ERR DB capacity quota exceeded",
+            "ERR max concurrent connections exceeded",
             "LOADING",
             "READONLY",
             "OOM",

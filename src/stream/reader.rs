@@ -4,21 +4,31 @@
 //! wait any longer wakes it ([`Reader::wake`]), and it ends with what it has.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use fred::clients::Client;
 use fred::interfaces::{ClientInterface, ClientLike, StreamsInterface};
 use fred::types::ClientUnblockFlag;
 use fred::types::config::Options as CommandOptions;
 use fred::types::{Key, Value};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::commands::names;
+use super::line::Line;
 use super::{Delivery, Purpose, Result, StreamError, Streams, reply};
 use crate::event::Stage;
 
 /// A read that is under way.
 pub type Reading = JoinHandle<Result<Vec<Delivery>>>;
+
+/// How a read ended that was not let wait any longer.
+#[derive(Debug)]
+pub enum Woken {
+    Read(Vec<Delivery>),
+    /// With its connection: an entry that was on its way lies in the pending list of this consumer.
+    Cut,
+}
 
 /// How long a woken read may take to come back before its connection counts as dead.
 const WAKE: Duration = Duration::from_secs(2);
@@ -30,15 +40,15 @@ pub struct Reader {
 
 struct Inner {
     streams: Streams,
-    client: Client,
+    line: Line,
     stage: Stage,
     consumer: String,
 }
 
 impl Reader {
     pub async fn open(streams: &Streams, stage: Stage, consumer: &str) -> Result<Self> {
-        let client = streams.another().await?;
-        Ok(Self { inner: Arc::new(Inner { streams: streams.clone(), client, stage, consumer: consumer.to_owned() }) })
+        let line = streams.another().await?;
+        Ok(Self { inner: Arc::new(Inner { streams: streams.clone(), line, stage, consumer: consumer.to_owned() }) })
     }
 
     pub fn consumer(&self) -> &str {
@@ -63,42 +73,38 @@ impl Reader {
         joined(tokio::spawn(async move { inner.read(&after, Some(most), None).await }).await)
     }
 
-    /// Ends a blocked read and gives what it has. A connection that doesn't come back is replaced.
-    pub async fn wake(&self, mut reading: Reading) -> Result<Vec<Delivery>> {
-        let woken = tokio::time::timeout(WAKE, async {
-            loop {
-                // The read may not have reached Redis yet, so one call may come too early.
-                self.inner.unblock().await;
-                if let Ok(done) = tokio::time::timeout(Duration::from_millis(100), &mut reading).await {
-                    return joined(done);
-                }
+    /// Ends a blocked read. Redis is asked to; where it can't or doesn't, the connection is replaced.
+    pub async fn wake(&self, mut reading: Reading) -> Result<Woken> {
+        let patience = Instant::now() + WAKE;
+        while Instant::now() < patience && self.inner.unblock().await {
+            // The read may not have reached Redis yet, so one call may come too early.
+            if let Ok(done) = tokio::time::timeout(Duration::from_millis(100), &mut reading).await {
+                return joined(done).map(Woken::Read);
             }
-        });
-        match woken.await {
-            Ok(done) => done,
+        }
+        self.reconnect().await;
+        match tokio::time::timeout(WAKE, &mut reading).await {
+            Ok(done) => match joined(done) {
+                Ok(read) => Ok(Woken::Read(read)),
+                Err(StreamError::Unavailable(_)) => Ok(Woken::Cut),
+                Err(error) => Err(error),
+            },
             Err(_) => {
-                self.reconnect().await;
-                match tokio::time::timeout(WAKE, &mut reading).await {
-                    Ok(done) => joined(done),
-                    Err(_) => {
-                        // What it may still be given lies in the pending list of this consumer, which is looked at next.
-                        reading.abort();
-                        Err(StreamError::Unavailable("the reading connection doesn't answer".to_owned()))
-                    }
-                }
+                reading.abort();
+                Err(StreamError::Unavailable("the reading connection doesn't answer".to_owned()))
             }
         }
     }
 
     /// Replaces a connection that is suspected to be dead.
     pub async fn reconnect(&self) {
-        if tokio::time::timeout(WAKE, self.inner.client.force_reconnection()).await.is_err() {
+        if tokio::time::timeout(WAKE, self.inner.line.client().force_reconnection()).await.is_err() {
             tracing::warn!(stage = %self.inner.stage, "the reading connection can't be replaced yet; Redis is still tried");
         }
     }
 
     pub async fn close(&self) {
-        self.inner.client.quit().await.ok();
+        self.inner.line.close().await;
     }
 }
 
@@ -108,25 +114,33 @@ impl Inner {
         let patience = block.unwrap_or_default() + self.streams.command_timeout();
         let options = CommandOptions { max_attempts: Some(1), timeout: Some(patience), ..CommandOptions::default() };
         let block = block.map(|block| u64::try_from(block.as_millis()).unwrap_or(u64::MAX).max(1));
-        self.streams.meter().count(Purpose::Read, 1);
-        let reply: Value = self
-            .client
+        let client = self.streams.client_on(&self.line, Purpose::Read, 1).await?;
+        let reply = client
             .with_options(&options)
             .xreadgroup(group, self.consumer.as_str(), most, block, false, Key::from(stream), from)
-            .await?;
-        Ok(reply::read(reply))
+            .await;
+        self.streams.heard::<Value>(reply).map(reply::read)
     }
 
-    async fn unblock(&self) {
+    /// Asks Redis to end the blocked read; false where that can't be asked.
+    async fn unblock(&self) -> bool {
         if self.streams.clustered() {
-            self.client.unblock_self(Some(ClientUnblockFlag::Timeout)).await.ok();
-            return;
+            self.line.client().unblock_self(Some(ClientUnblockFlag::Timeout)).await.ok();
+            return true;
         }
-        for id in self.client.connection_ids().into_values() {
-            self.streams.meter().count(Purpose::Repair, 1);
-            let woken = self.streams.inner.client.client_unblock(id, Some(ClientUnblockFlag::Timeout)).await;
-            self.streams.heard::<Value>(woken).ok();
+        let ids = self.line.client().connection_ids();
+        if ids.is_empty() || !self.streams.inner.unblocks.load(Ordering::Relaxed) {
+            return false;
         }
+        for id in ids.into_values() {
+            let Ok(client) = self.streams.client(Purpose::Repair, 1).await else { return false };
+            let woken = client.client_unblock(id, Some(ClientUnblockFlag::Timeout)).await;
+            if let Err(StreamError::Refused(_)) = self.streams.heard::<Value>(woken) {
+                self.streams.inner.unblocks.store(false, Ordering::Relaxed);
+                return false;
+            }
+        }
+        true
     }
 }
 

@@ -20,3 +20,4 @@ mod sandbox;
 mod support;
 mod tiktok;
 mod tokens;
+mod upstash;

@@ -4,6 +4,7 @@ pub(crate) mod fleet;
 pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod stage;
+pub(crate) mod upstash;
 
 use std::time::Duration;
 

@@ -1,0 +1,182 @@
+//! One connection to Redis, which is made anew when it is lost, and rests where that would only cost commands.
+//!
+//! A provider that closes idle connections would be paid for a set-up at every close. So a connection that was closed
+//! twice in a row without having carried anything, and was taken back at once, stays closed until it is needed. The same
+//! goes for one whose set-up is refused because the quota is used up.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use fred::clients::Client;
+use fred::interfaces::{ClientLike, EventInterface};
+use fred::types::config::Server;
+use fred::types::{ClientState, ConnectHandle};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::quota::Quota;
+use super::{Meter, Purpose, Result, StreamError};
+
+/// The commands of one connection's set-up: PING (or HELLO with a password), CLIENT ID, INFO server. A database number
+/// in the URL adds SELECT.
+pub(super) const COMMANDS_TO_CONNECT: u64 = 3;
+
+/// Closes in a row, without a command between them, after which a connection rests.
+const IDLE_CLOSES: u32 = 2;
+
+/// How long a connection may take to end before it is left to itself.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A failed attempt, and where.
+type Failed = (fred::error::Error, Option<Server>);
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Line {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    client: Client,
+    /// Commands of a set-up.
+    set_up: u64,
+    meter: Meter,
+    quota: Arc<Quota>,
+    /// What drives the connection; none while it rests.
+    driver: tokio::sync::Mutex<Option<ConnectHandle>>,
+    resting: AtomicBool,
+    /// Commands since the last set-up.
+    carried: AtomicU32,
+    idle_closes: AtomicU32,
+    /// An attempt to connect has failed since the last set-up: an outage, no routine.
+    failed: AtomicBool,
+}
+
+impl Line {
+    pub(super) fn new(client: Client, meter: Meter, quota: Arc<Quota>) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                set_up: COMMANDS_TO_CONNECT + u64::from(client.client_config().database.is_some()),
+                client,
+                meter,
+                quota,
+                driver: tokio::sync::Mutex::default(),
+                resting: AtomicBool::new(true),
+                carried: AtomicU32::new(0),
+                idle_closes: AtomicU32::new(0),
+                failed: AtomicBool::new(false),
+            }),
+        }
+    }
+
+    /// Connects, if it rests.
+    pub(super) async fn ready(&self) -> Result<&Client> {
+        // Before the look, so that nobody lays a connection to rest that somebody is about to use.
+        self.inner.carried.fetch_add(1, Ordering::SeqCst);
+        if self.inner.resting.load(Ordering::SeqCst) {
+            let mut driver = self.inner.driver.lock().await;
+            if self.inner.resting.load(Ordering::SeqCst) {
+                *driver = Some(self.inner.connect().await?);
+                self.inner.resting.store(false, Ordering::SeqCst);
+                let events = (self.inner.client.error_rx(), self.inner.client.reconnect_rx());
+                tokio::spawn(watch(Arc::downgrade(&self.inner), events));
+            }
+        }
+        Ok(&self.inner.client)
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.inner.client
+    }
+
+    /// Whether it stands, or rests and could be had.
+    pub(super) fn stands(&self) -> bool {
+        self.inner.client.state() == ClientState::Connected || self.inner.resting.load(Ordering::SeqCst)
+    }
+
+    pub(super) async fn close(&self) {
+        if !self.inner.resting.load(Ordering::SeqCst) {
+            self.inner.client.quit().await.ok();
+        }
+    }
+}
+
+impl Inner {
+    async fn connect(&self) -> Result<ConnectHandle> {
+        let driver = self.client.init().await.map_err(StreamError::from);
+        self.quota.heard(&driver);
+        let driver = driver?;
+        self.count_set_up();
+        self.idle_closes.store(0, Ordering::SeqCst);
+        self.failed.store(false, Ordering::SeqCst);
+        Ok(driver)
+    }
+
+    fn count_set_up(&self) {
+        self.meter.count(Purpose::Connect, self.set_up);
+    }
+
+    /// It was lost and made anew, by fred.
+    async fn made_anew(&self) {
+        self.count_set_up();
+        let idle = self.carried.swap(0, Ordering::SeqCst) == 0;
+        let failed = self.failed.swap(false, Ordering::SeqCst);
+        if !idle || failed || self.client.is_clustered() {
+            self.idle_closes.store(0, Ordering::SeqCst);
+        } else if self.idle_closes.fetch_add(1, Ordering::SeqCst) + 1 >= IDLE_CLOSES {
+            tracing::debug!("Redis closes idle connections: this one stays closed until it is needed");
+            self.rest(true).await;
+        }
+    }
+
+    async fn refused(&self, error: fred::error::Error) {
+        self.failed.store(true, Ordering::SeqCst);
+        let refusal = Err::<(), _>(StreamError::from(error));
+        self.quota.heard(&refusal);
+        if matches!(refusal, Err(StreamError::QuotaExceeded(_))) {
+            self.rest(false).await;
+        }
+    }
+
+    async fn rest(&self, unless_used: bool) {
+        let mut driver = self.driver.lock().await;
+        if self.resting.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        if unless_used && self.carried.load(Ordering::SeqCst) > 0 {
+            self.resting.store(false, Ordering::SeqCst);
+            return;
+        }
+        self.client.quit().await.ok();
+        if let Some(driver) = driver.take() {
+            tokio::time::timeout(FAREWELL, driver).await.ok();
+        }
+    }
+}
+
+/// Until the connection rests or nobody has it any more.
+async fn watch(line: Weak<Inner>, (mut errors, mut reconnects): (Receiver<Failed>, Receiver<Server>)) {
+    loop {
+        let error = tokio::select! {
+            refused = errors.recv() => match refused {
+                Ok((error, _)) => Some(error),
+                Err(RecvError::Lagged(_)) => continue,
+                Err(RecvError::Closed) => return,
+            },
+            made = reconnects.recv() => match made {
+                Ok(_) => None,
+                Err(RecvError::Lagged(_)) => continue,
+                Err(RecvError::Closed) => return,
+            },
+        };
+        let Some(line) = line.upgrade() else { return };
+        match error {
+            Some(error) => line.refused(error).await,
+            None => line.made_anew().await,
+        }
+        if line.resting.load(Ordering::SeqCst) {
+            return;
+        }
+    }
+}
