@@ -80,7 +80,7 @@ async fn redis(config: &Config) -> Finding {
             let volatile = server.append_only == Some(false);
             let text = match (evicts, volatile) {
                 (true, _) => format!(
-                    "{}: it evicts keys when it is full; CONFIG SET maxmemory-policy noeviction mends that",
+                    "{}: it evicts keys when it is full; maxmemory-policy noeviction mends that, or eviction switched off in the provider's console",
                     url.shown()
                 ),
                 (false, true) => format!(
@@ -88,6 +88,7 @@ async fn redis(config: &Config) -> Finding {
                     url.shown(),
                     server.version
                 ),
+                (false, false) if server.version.is_empty() => format!("{}: reachable; tells no version", url.shown()),
                 (false, false) => format!("{}: version {}", url.shown(), server.version),
             };
             Finding { part, well: !evicts, text }

@@ -21,6 +21,8 @@ pub(super) async fn ready(State(state): State<AppState>) -> Response {
     let redis = match state.dispatch.streams() {
         None => "disabled",
         Some(streams) if streams.connected() => "connected",
+        // Uploads go on, so this is no reason to send them elsewhere.
+        Some(streams) if streams.over_quota().is_some() => "over quota",
         Some(_) => "disconnected",
     };
     let silent = state.health.silent();

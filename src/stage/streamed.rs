@@ -17,6 +17,9 @@ use crate::ledger::LedgerError;
 use crate::outcome::backoff;
 use crate::stream::{Delivery, Reader, StreamError, Streams, Woken};
 
+/// What fred needs to notice that a connection is gone; from then on it keeps commands until there is another.
+const NOTICED: Duration = Duration::from_millis(50);
+
 /// The longest blocking read, and what else the loop is given.
 #[derive(Debug, Clone)]
 pub struct Reading {
@@ -174,6 +177,7 @@ impl<W: Work> Worker<W> {
                     return match done {
                         // Closed as idle, by the provider or on the way: a fault only if it does not take us back.
                         Err(StreamError::Unavailable(_)) if started.elapsed() >= self.engine.times.idle => {
+                            self.pause(NOTICED).await;
                             self.left_behind(reader).await
                         }
                         done => Ok(done?),

@@ -160,7 +160,9 @@ async fn watch(line: Weak<Inner>, (mut errors, mut reconnects): (Receiver<Failed
     loop {
         let error = tokio::select! {
             refused = errors.recv() => match refused {
-                Ok((error, _)) => Some(error),
+                // With a server: a loss. Without: a failed attempt.
+                Ok((_, Some(_))) => continue,
+                Ok((error, None)) => Some(error),
                 Err(RecvError::Lagged(_)) => continue,
                 Err(RecvError::Closed) => return,
             },

@@ -116,6 +116,10 @@ impl From<fred::error::Error> for StreamError {
         ]) {
             return Self::Unavailable(text);
         }
+        // fred's own words for a command whose connection was lost under it.
+        if starts(&["Failed to route command", "Too many failed write attempts"]) {
+            return Self::Unavailable(text);
+        }
         match error.kind() {
             ErrorKind::Auth | ErrorKind::Tls | ErrorKind::Config | ErrorKind::Url => Self::Rejected(text),
             ErrorKind::IO

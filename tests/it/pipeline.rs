@@ -10,3 +10,4 @@ mod story;
 mod torture;
 mod trouble;
 mod up;
+mod upstash;

@@ -13,9 +13,9 @@ use crate::http::{Access, AppState, Caller, Problem};
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::http) struct QueueHealth {
-    /// Connected.
+    /// Connected, and its commands are not used up.
     redis: bool,
-    /// Redis is connected, and no stage is paused.
+    /// Redis is connected and takes commands, and no stage is paused.
     queues_active: bool,
     usage: Share,
     /// Processes that work, and what they can carry.
@@ -26,6 +26,8 @@ pub(in crate::http) struct QueueHealth {
 #[derive(Debug, Serialize, ToSchema)]
 struct Share {
     percentage: f64,
+    /// As in `/api/monitor/redis-usage`; OVER: work waits in the ledger until the plan's month begins.
+    status: &'static str,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -78,10 +80,11 @@ pub(in crate::http) async fn queue_health(
         slots: worker.slots,
         busy: worker.busy,
     };
+    let usage = Usage::now(&state).await?;
     Ok(Json(QueueHealth {
         redis,
         queues_active: redis && stages.iter().all(|stage| !stage.paused),
-        usage: Share { percentage: Usage::now(&state).await?.percentage },
+        usage: Share { percentage: usage.percentage, status: usage.status },
         workers: workers.into_iter().map(worker).collect(),
         stages,
     }))

@@ -3,6 +3,7 @@
 pub(crate) mod fleet;
 pub(crate) mod proxy;
 pub(crate) mod redis;
+pub(crate) mod resp;
 pub(crate) mod stage;
 pub(crate) mod upstash;
 

@@ -12,6 +12,8 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use super::resp::{command, encode, reply};
+
 /// As far as anybody here could want them.
 const WHOLE: [&str; 25] = [
     "AUTH",
@@ -126,9 +128,9 @@ impl Upstash {
         self.shared.state().refused.clone()
     }
 
-    /// How many commands were sent in spite of a plan that is used up.
-    pub(crate) fn turned_away(&self) -> u64 {
-        self.shared.state().turned_away
+    /// The commands that were sent although the plan is used up.
+    pub(crate) fn turned_away(&self) -> BTreeMap<String, u64> {
+        self.shared.state().turned_away.clone()
     }
 
     /// Forgets what was billed, refused and turned away.
@@ -136,7 +138,7 @@ impl Upstash {
         let mut state = self.shared.state();
         state.billed.clear();
         state.refused.clear();
-        state.turned_away = 0;
+        state.turned_away.clear();
     }
 
     /// The longest pending list that any consumer ever had after a read.
@@ -168,7 +170,7 @@ struct State {
     plan: Plan,
     billed: BTreeMap<String, u64>,
     refused: BTreeMap<String, u64>,
-    turned_away: u64,
+    turned_away: BTreeMap<String, u64>,
     most_pending: u64,
     idle_closes: u64,
     open: usize,
@@ -180,7 +182,7 @@ impl State {
             plan,
             billed: BTreeMap::new(),
             refused: BTreeMap::new(),
-            turned_away: 0,
+            turned_away: BTreeMap::new(),
             most_pending: 0,
             idle_closes: 0,
             open: 0,
@@ -191,7 +193,7 @@ impl State {
     fn take(&mut self, name: &str, known: bool) -> Result<(), String> {
         let usage = self.billed.values().sum::<u64>();
         if let Some(limit) = self.plan.cap.filter(|limit| usage >= *limit) {
-            self.turned_away += 1;
+            *self.turned_away.entry(name.to_owned()).or_default() += 1;
             let page = "https://upstash.com/docs/redis/troubleshooting/max_requests_limit";
             return Err(format!(
                 "ERR max requests limit exceeded. Limit: {limit}, Usage: {usage}. See {page} for details"
@@ -404,57 +406,4 @@ impl Read {
         let head = told.strip_prefix(b"*").and_then(|rest| rest.split(|&byte| byte == b'\r').next());
         head.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok()).unwrap_or(0)
     }
-}
-
-fn encode(words: &[String]) -> Vec<u8> {
-    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
-        bytes.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
-    }
-    bytes
-}
-
-/// The first command, if it is all there, and its length.
-fn command(bytes: &[u8]) -> Option<(Vec<String>, usize)> {
-    let (count, mut at) = number(bytes, 0, b'*')?;
-    let mut words = Vec::new();
-    for _ in 0..count {
-        let (length, start) = number(bytes, at, b'$')?;
-        let end = start + usize::try_from(length).ok()?;
-        words.push(String::from_utf8_lossy(bytes.get(start..end)?).into_owned());
-        at = end + 2;
-    }
-    (at <= bytes.len()).then_some((words, at))
-}
-
-/// The length of the first reply, if it is all there.
-fn reply(bytes: &[u8]) -> Option<usize> {
-    fn end(bytes: &[u8], at: usize) -> Option<usize> {
-        let kind = *bytes.get(at)?;
-        match kind {
-            b'$' | b'*' | b'%' | b'~' | b'>' => {
-                let (length, start) = number(bytes, at, kind)?;
-                let Ok(length) = usize::try_from(length) else { return Some(start) };
-                match kind {
-                    b'$' => Some(start + length + 2).filter(|&end| end <= bytes.len()),
-                    b'%' => (0..2 * length).try_fold(start, |at, _| end(bytes, at)),
-                    _ => (0..length).try_fold(start, |at, _| end(bytes, at)),
-                }
-            }
-            _ => line(bytes, at),
-        }
-    }
-    end(bytes, 0)
-}
-
-/// `*3\r\n` at this place: the number, and where it ends.
-fn number(bytes: &[u8], at: usize, kind: u8) -> Option<(i64, usize)> {
-    let end = line(bytes, at)?;
-    let digits = bytes.get(at..end - 2)?.strip_prefix(&[kind])?;
-    Some((std::str::from_utf8(digits).ok()?.parse().ok()?, end))
-}
-
-fn line(bytes: &[u8], at: usize) -> Option<usize> {
-    let rest = bytes.get(at..)?;
-    Some(at + rest.windows(2).position(|pair| pair == b"\r\n")? + 2)
 }
