@@ -51,7 +51,7 @@ pub(super) struct Inner {
     config: Config,
     options: Options,
     meter: Meter,
-    quota: Arc<Quota>,
+    pub(super) quota: Arc<Quota>,
     /// False once Redis has refused to wake a reader: some know no CLIENT UNBLOCK.
     pub(super) unblocks: AtomicBool,
     trim: Mutex<[Trim; 2]>,
@@ -162,7 +162,7 @@ impl Streams {
         Ok(line)
     }
 
-    /// Takes note whether a command was answered, and how.
+    /// Takes note whether a command on the connection for commands was answered, and how.
     pub(super) fn heard<T>(&self, answer: Result<T, fred::error::Error>) -> Result<T> {
         match &answer {
             Err(error) if *error.kind() == ErrorKind::Timeout && self.inner.line.stands() => {

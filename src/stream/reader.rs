@@ -12,7 +12,6 @@ use fred::types::ClientUnblockFlag;
 use fred::types::config::Options as CommandOptions;
 use fred::types::{Key, Value};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use super::commands::names;
 use super::line::Line;
@@ -75,18 +74,23 @@ impl Reader {
 
     /// Ends a blocked read. Redis is asked to; where it can't or doesn't, the connection is replaced.
     pub async fn wake(&self, mut reading: Reading) -> Result<Woken> {
-        let patience = Instant::now() + WAKE;
-        while Instant::now() < patience && self.inner.unblock().await {
-            // The read may not have reached Redis yet, so one call may come too early.
-            if let Ok(done) = tokio::time::timeout(Duration::from_millis(100), &mut reading).await {
-                return joined(done).map(Woken::Read);
+        let asked = tokio::time::timeout(WAKE, async {
+            while self.inner.unblock().await {
+                // The read may not have reached Redis yet, so one call may come too early.
+                if let Ok(done) = tokio::time::timeout(Duration::from_millis(100), &mut reading).await {
+                    return Some(done);
+                }
             }
+            None
+        });
+        if let Ok(Some(done)) = asked.await {
+            return joined(done).map(Woken::Read);
         }
-        self.reconnect().await;
+        let replaced = self.reconnect().await;
         match tokio::time::timeout(WAKE, &mut reading).await {
             Ok(done) => match joined(done) {
                 Ok(read) => Ok(Woken::Read(read)),
-                Err(StreamError::Unavailable(_)) => Ok(Woken::Cut),
+                Err(StreamError::Unavailable(_)) if replaced => Ok(Woken::Cut),
                 Err(error) => Err(error),
             },
             Err(_) => {
@@ -96,11 +100,13 @@ impl Reader {
         }
     }
 
-    /// Replaces a connection that is suspected to be dead.
-    pub async fn reconnect(&self) {
-        if tokio::time::timeout(WAKE, self.inner.line.client().force_reconnection()).await.is_err() {
+    /// Replaces a connection that is suspected to be dead; false: it can't be had yet.
+    pub async fn reconnect(&self) -> bool {
+        let replaced = tokio::time::timeout(WAKE, self.inner.line.client().force_reconnection()).await;
+        if replaced.is_err() {
             tracing::warn!(stage = %self.inner.stage, "the reading connection can't be replaced yet; Redis is still tried");
         }
+        matches!(replaced, Ok(Ok(())))
     }
 
     pub async fn close(&self) {
@@ -119,7 +125,9 @@ impl Inner {
             .with_options(&options)
             .xreadgroup(group, self.consumer.as_str(), most, block, false, Key::from(stream), from)
             .await;
-        self.streams.heard::<Value>(reply).map(reply::read)
+        let answer: Result<Value> = reply.map_err(StreamError::from);
+        self.streams.inner.quota.heard(&answer);
+        answer.map(reply::read)
     }
 
     /// Asks Redis to end the blocked read; false where that can't be asked.

@@ -220,7 +220,5 @@ async fn a_plan_that_is_used_up_stops_commands_and_nothing_else() {
         assert_eq!((task.attempts, task.takeovers), (0, 0));
     }
     pipeline.nothing_pending().await;
-    let lines = process.log.lines();
-    assert_eq!(lines.iter().filter(|line| line.contains("quota is used up")).count(), 1, "{lines:#?}");
     process.stop().await;
 }

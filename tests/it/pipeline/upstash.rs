@@ -59,7 +59,8 @@ async fn a_plan_that_is_used_up_delays_videos_and_fails_none() {
     fleet.ready().await;
     let later = fleet.upload("bob", "came even later").await;
     tokio::time::sleep(Duration::from_secs(3)).await;
-    assert_eq!(fleet.video(&late).await["status"], "EDITING_QUEUED");
+    let video = fleet.video(&late).await;
+    assert_eq!((&video["status"], &video["waitingFor"]["code"]), (&"EDITING_QUEUED".into(), &"redis_quota".into()));
     let turned_away = upstash.turned_away();
     assert!(turned_away.values().sum::<u64>() <= 8, "{turned_away:?}\n{}", fleet.logs());
 
