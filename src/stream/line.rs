@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fred::clients::Client;
 use fred::interfaces::{ClientLike, EventInterface};
@@ -17,6 +17,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::quota::Quota;
 use super::{Meter, Purpose, Result, StreamError};
+use crate::outcome::backoff;
 
 /// The commands of one connection's set-up: PING (or HELLO with a password), CLIENT ID, INFO server. A database number
 /// in the URL adds SELECT.
@@ -24,6 +25,10 @@ pub(super) const COMMANDS_TO_CONNECT: u64 = 3;
 
 /// Closes in a row, without a command between them, after which a connection rests.
 const IDLE_CLOSES: u32 = 2;
+
+/// Pauses between attempts to end a rest.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How long a connection may take to end before it is left to itself.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -43,14 +48,24 @@ struct Inner {
     set_up: u64,
     meter: Meter,
     quota: Arc<Quota>,
-    /// What drives the connection; none while it rests.
-    driver: tokio::sync::Mutex<Option<ConnectHandle>>,
+    driver: tokio::sync::Mutex<Driver>,
     resting: AtomicBool,
+    /// It could not be had when it was needed last.
+    missed: AtomicBool,
     /// Commands since the last set-up.
     carried: AtomicU32,
     idle_closes: AtomicU32,
     /// An attempt to connect has failed since the last set-up: an outage, no routine.
     failed: AtomicBool,
+}
+
+/// What drives the connection; none while it rests.
+#[derive(Default)]
+struct Driver {
+    handle: Option<ConnectHandle>,
+    /// Attempts in a row that failed, and when the next may be made.
+    misses: u32,
+    not_before: Option<Instant>,
 }
 
 impl Line {
@@ -63,6 +78,7 @@ impl Line {
                 quota,
                 driver: tokio::sync::Mutex::default(),
                 resting: AtomicBool::new(true),
+                missed: AtomicBool::new(false),
                 carried: AtomicU32::new(0),
                 idle_closes: AtomicU32::new(0),
                 failed: AtomicBool::new(false),
@@ -77,7 +93,7 @@ impl Line {
         if self.inner.resting.load(Ordering::SeqCst) {
             let mut driver = self.inner.driver.lock().await;
             if self.inner.resting.load(Ordering::SeqCst) {
-                *driver = Some(self.inner.connect().await?);
+                driver.handle = Some(self.inner.connect(&mut driver).await?);
                 self.inner.resting.store(false, Ordering::SeqCst);
                 let events = (self.inner.client.error_rx(), self.inner.client.reconnect_rx());
                 tokio::spawn(watch(Arc::downgrade(&self.inner), events));
@@ -92,7 +108,8 @@ impl Line {
 
     /// Whether it stands, or rests and could be had.
     pub(super) fn stands(&self) -> bool {
-        self.inner.client.state() == ClientState::Connected || self.inner.resting.load(Ordering::SeqCst)
+        let rests = self.inner.resting.load(Ordering::SeqCst) && !self.inner.missed.load(Ordering::SeqCst);
+        rests || self.inner.client.state() == ClientState::Connected
     }
 
     pub(super) async fn close(&self) {
@@ -103,14 +120,25 @@ impl Line {
 }
 
 impl Inner {
-    async fn connect(&self) -> Result<ConnectHandle> {
-        let driver = self.client.init().await.map_err(StreamError::from);
-        self.quota.heard(&driver);
-        let driver = driver?;
+    async fn connect(&self, driver: &mut Driver) -> Result<ConnectHandle> {
+        if driver.not_before.is_some_and(|then| Instant::now() < then) {
+            return Err(StreamError::Unavailable("it could not be reached a moment ago".to_owned()));
+        }
+        let made = self.client.init().await.map_err(StreamError::from);
+        self.quota.heard(&made);
+        if !matches!(made, Ok(_) | Err(StreamError::QuotaExceeded(_))) {
+            driver.misses += 1;
+            driver.not_before =
+                Some(Instant::now() + backoff(FIRST_PAUSE, LONGEST_PAUSE, driver.misses, rand::random()));
+            self.missed.store(true, Ordering::SeqCst);
+        }
+        let made = made?;
+        (driver.misses, driver.not_before) = (0, None);
+        self.missed.store(false, Ordering::SeqCst);
         self.count_set_up();
         self.idle_closes.store(0, Ordering::SeqCst);
         self.failed.store(false, Ordering::SeqCst);
-        Ok(driver)
+        Ok(made)
     }
 
     fn count_set_up(&self) {
@@ -149,8 +177,8 @@ impl Inner {
             return;
         }
         self.client.quit().await.ok();
-        if let Some(driver) = driver.take() {
-            tokio::time::timeout(FAREWELL, driver).await.ok();
+        if let Some(handle) = driver.handle.take() {
+            tokio::time::timeout(FAREWELL, handle).await.ok();
         }
     }
 }

@@ -222,3 +222,21 @@ async fn a_plan_that_is_used_up_stops_commands_and_nothing_else() {
     pipeline.nothing_pending().await;
     process.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rest_that_ends_while_redis_is_away_is_no_rest_any_more() {
+    let mut pipeline = Pipeline::start().await;
+    let upstash = Plan::free().closes_idle(Duration::from_millis(100)).before(&pipeline.redis.socket()).await;
+    let streams = connect(&upstash.url()).await;
+    eventually("it rests", SOON, || async { upstash.billed().contains_key("QUIT") }).await;
+    assert!(streams.connected());
+    pipeline.redis.kill().await;
+    for _ in 0..3 {
+        let refused = streams.ensure_group(Stage::Edit).await;
+        assert!(matches!(refused, Err(StreamError::Unavailable(_))), "{refused:?}");
+        assert!(!streams.connected());
+    }
+    pipeline.redis.restart().await;
+    eventually("it is found again", SOON, || async { streams.ensure_group(Stage::Edit).await.is_ok() }).await;
+    assert!(streams.connected());
+}
