@@ -1,12 +1,12 @@
 # Each target's comment is its line in `make help`.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test bench lint doc deny build release setup clean reset
+.PHONY: help demo up test bench lint doc deny build release setup test-servers clean reset
 
 CARGO ?= cargo
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 help: ## Show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup ## One clip from upload to POSTED on the TikTok sandbox
 	@scripts/demo.sh
@@ -14,7 +14,7 @@ demo: setup ## One clip from upload to POSTED on the TikTok sandbox
 up: setup ## Run everything until Ctrl-C
 	@scripts/up.sh
 
-test: setup ## Run all tests
+test: setup test-servers ## Run all tests
 	@# The benches run once and small, so that they can't rot.
 	$(CARGO) test --locked --quiet --bench streams
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
@@ -46,6 +46,9 @@ release: ## Build for running
 
 setup: ## Install what is missing: redis-server or valkey-server, ffmpeg, a font
 	@scripts/setup.sh
+
+test-servers: setup ## Install the servers that only the tests need: PostgreSQL, SeaweedFS, Redis 8.2, Valkey 9.1
+	@scripts/test-servers.sh
 
 clean: ## Remove what was built
 	$(CARGO) clean

@@ -2,6 +2,7 @@
 # Installs what SubiteYa runs on, as far as it is missing: redis-server (or valkey-server), ffmpeg with libx264 and
 # libass, a font. With apt or brew; asks nothing, and leaves no service running.
 set -euo pipefail
+install="$(dirname "$0")/install.sh"
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -39,40 +40,6 @@ check() {
   has_font || die "there is still no font"
 }
 
-# Debian's packages start their service at once. policy-rc.d is how a system says no to that.
-install_with_apt() {
-  local as_root="" policy=/usr/sbin/policy-rc.d
-  if [ "$(id -u)" -ne 0 ]; then
-    if ! has sudo || ! sudo -n true 2>/dev/null; then
-      die "not root, and sudo would ask for a password; run this, then try again:  sudo apt-get install -y $1"
-    fi
-    as_root="sudo -n"
-  fi
-  say "installing $1"
-  # shellcheck disable=SC2086 # $as_root and the packages are lists of words
-  $as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 bash -euc '
-    policy=$1; shift
-    if [ ! -e "$policy" ]; then
-      trap "rm -f \"$policy\"" EXIT
-      printf "#!/bin/sh\nexit 101\n" >"$policy"
-      chmod 755 "$policy"
-    fi
-    apt-get update -qq || echo "setup: the package lists could not be brought up to date; trying with those that are there" >&2
-    apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold "$@" >&2
-    case " $* " in *" redis-server "*)
-      # Not at the next boot either: SubiteYa starts a Redis of its own.
-      if [ -d /run/systemd/system ]; then systemctl disable --now redis-server >/dev/null 2>&1 || :; fi ;;
-    esac
-  ' setup "$policy" $1 </dev/null || die "apt-get could not install $1; the reason stands above"
-}
-
-install_with_brew() {
-  say "installing $1"
-  # shellcheck disable=SC2086 # a list of words
-  NONINTERACTIVE=1 HOMEBREW_NO_AUTO_UPDATE=1 HOMEBREW_NO_ENV_HINTS=1 brew install --quiet $1 </dev/null >&2 ||
-    die "brew could not install $1; the reason stands above"
-}
-
 if ! has cargo && ! [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
   die "there is no Rust toolchain (cargo); install one with rustup, then try again"
 fi
@@ -82,10 +49,10 @@ fi
 
 if has apt-get; then
   packages=$(missing redis-server ffmpeg fonts-dejavu-core)
-  [ -z "$packages" ] || install_with_apt "$packages"
+  [ -z "$packages" ] || "$install" "$packages" ""
 elif has brew; then
   packages=$(missing redis ffmpeg font-dejavu)
-  [ -z "$packages" ] || install_with_brew "$packages"
+  [ -z "$packages" ] || "$install" "" "$packages"
 else
   packages=$(missing "redis-server (or valkey-server)," "ffmpeg with libx264 and libass," "a font")
   [ -z "$packages" ] || die "neither apt-get nor brew is here; install ${packages%,} in your system's own way, then try again"

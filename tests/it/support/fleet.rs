@@ -20,6 +20,7 @@ use tempfile::TempDir;
 
 use super::eventually;
 use super::redis::Redis;
+use super::servers::free_port;
 
 const ENCRYPTION_KEY: &str = "0123456789abcdef0123456789abcdef";
 const APP: (&str, &str) = ("key", "secret");
@@ -68,6 +69,11 @@ impl Fleet {
     }
 
     pub(crate) async fn with(toml: &str, change: impl FnOnce(&mut Options)) -> Self {
+        Self::on(toml, &[], change).await
+    }
+
+    /// On services of the caller's: their variables win over the fleet's own Redis, SQLite file and folder.
+    pub(crate) async fn on(toml: &str, services: &[(&str, String)], change: impl FnOnce(&mut Options)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("streams.toml"), toml).expect("written");
         let mut options = Options::new(folder.path().join("sandbox"), APP.0, APP.1);
@@ -96,6 +102,9 @@ impl Fleet {
         fleet.set("TIKTOK_AUTH_URL", &tiktok);
         fleet.set("TIKTOK_CLIENT_KEY", APP.0);
         fleet.set("TIKTOK_CLIENT_SECRET", APP.1);
+        for (name, value) in services {
+            fleet.set(name, value);
+        }
         let made = fleet.run(&["keys", "create", "--user", "me", "--output", "json"], "");
         let made: Value = serde_json::from_str(&made).expect("json");
         fleet.key = made["key"].as_str().expect("a key").to_owned();
@@ -363,7 +372,8 @@ impl Fleet {
     }
 
     pub(crate) async fn ledger(&self) -> Ledger {
-        let url = format!("sqlite://{}", self.data().join("subiteya.db").display());
+        let given = self.env.iter().find(|(name, _)| name == "DATABASE_URL").map(|(_, url)| url.clone());
+        let url = given.unwrap_or_else(|| format!("sqlite://{}", self.data().join("subiteya.db").display()));
         Ledger::open(&url).await.expect("the ledger")
     }
 
@@ -410,11 +420,6 @@ impl Drop for Fleet {
             child.wait().ok();
         }
     }
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
 }
 
 /// Half a second that TikTok takes as it is.

@@ -1,9 +1,13 @@
 //! What the tests stand on: a Redis and a ledger of their own, and a way to wait for a condition.
 
+pub(crate) mod cluster;
 pub(crate) mod fleet;
+pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod resp;
+pub(crate) mod s3;
+pub(crate) mod servers;
 pub(crate) mod stage;
 pub(crate) mod upstash;
 

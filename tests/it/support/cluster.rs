@@ -1,0 +1,107 @@
+//! Three redis-servers that are one Redis Cluster, of the test's own; gone with it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use subiteya::child::{Contained, Limits, Running, find};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::servers::free_port;
+
+pub(crate) struct Cluster {
+    _folder: tempfile::TempDir,
+    nodes: Vec<(u16, Running)>,
+}
+
+impl Cluster {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut nodes = Vec::new();
+        for _ in 0..3 {
+            nodes.push(node(folder.path()).await);
+        }
+        let ports: Vec<u16> = nodes.iter().map(|(port, _)| *port).collect();
+        let slots = ["0 5460", "5461 10922", "10923 16383"];
+        for (port, range) in ports.iter().zip(slots) {
+            let mut words = vec!["CLUSTER", "ADDSLOTSRANGE"];
+            words.extend(range.split(' '));
+            assert_eq!(command(*port, &words).await.as_deref(), Some("+OK\r\n"));
+        }
+        for port in &ports[1..] {
+            let bus = (ports[0] ^ 0x4000).to_string();
+            let first = ports[0].to_string();
+            command(*port, &["CLUSTER", "MEET", "127.0.0.1", &first, &bus]).await;
+        }
+        let cluster = Self { _folder: folder, nodes };
+        super::eventually("the cluster is whole", Duration::from_secs(20), || async {
+            for port in &ports {
+                let info = command(*port, &["CLUSTER", "INFO"]).await.unwrap_or_default();
+                if !info.contains("cluster_state:ok") || !info.contains("cluster_known_nodes:3") {
+                    return false;
+                }
+            }
+            true
+        })
+        .await;
+        cluster
+    }
+
+    /// The first node's address; the client finds the others.
+    pub(crate) fn url(&self) -> String {
+        format!("redis-cluster://127.0.0.1:{}", self.nodes[0].0)
+    }
+
+    pub(crate) fn ports(&self) -> impl Iterator<Item = u16> {
+        self.nodes.iter().map(|(port, _)| *port)
+    }
+
+    /// Sends one command to each node and gives the raw replies.
+    pub(crate) async fn command(&self, words: &[&str]) -> Vec<String> {
+        let mut replies = Vec::new();
+        for port in self.ports() {
+            replies.push(command(port, words).await.expect("the node answers"));
+        }
+        replies
+    }
+}
+
+async fn node(folder: &Path) -> (u16, Running) {
+    let program = find(&["redis-server", "valkey-server"]).expect("redis-server or valkey-server is installed");
+    let port = free_port();
+    // Redis' own choice, port + 10000, may lie beyond the last port.
+    let bus = (port ^ 0x4000).to_string();
+    let home = folder.join(port.to_string());
+    std::fs::create_dir(&home).expect("a folder");
+    let server = Contained::new(&program, &home, Limits::default())
+        .args(["--port", &port.to_string(), "--cluster-port", &bus, "--bind", "127.0.0.1", "--cluster-enabled", "yes"])
+        .args(["--cluster-node-timeout", "5000", "--save", "", "--appendonly", "no", "--dir", "."])
+        .start()
+        .expect("redis-server starts");
+    super::eventually("the node answers", Duration::from_secs(10), || async {
+        command(port, &["PING"]).await.is_some_and(|reply| reply.starts_with("+PONG"))
+    })
+    .await;
+    (port, server)
+}
+
+async fn command(port: u16, words: &[&str]) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+    let mut request = format!("*{}\r\n", words.len());
+    for word in words {
+        request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+    }
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut reply = Vec::new();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        // One reply a connection: what has come when nothing more does is all of it.
+        let pause = Duration::from_millis(if reply.is_empty() { 2_000 } else { 30 });
+        match tokio::time::timeout(pause, stream.read(&mut buffer)).await {
+            Ok(Ok(0)) | Err(_) => break,
+            Ok(Ok(read)) => reply.extend_from_slice(&buffer[..read]),
+            Ok(Err(_)) => return None,
+        }
+    }
+    Some(String::from_utf8_lossy(&reply).into_owned())
+}

@@ -1,0 +1,133 @@
+//! A PostgreSQL of the test's own, on a unix socket in a temporary folder; gone with it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use subiteya::child::{Contained, Limits, Running};
+
+use super::servers;
+
+pub(crate) struct Postgres {
+    folder: tempfile::TempDir,
+    server: Running,
+}
+
+impl Postgres {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::Builder::new().prefix("pg").tempdir().expect("a folder");
+        run(Command::new("cp").arg("-a").arg(template()).arg(folder.path().join("data")));
+        if rustix::process::geteuid().is_root() {
+            run(Command::new("chown").arg("postgres").arg(folder.path()));
+        }
+        let server = launch(folder.path()).await;
+        let postgres = Self { folder, server };
+        postgres.sql("postgres", "create database subiteya");
+        postgres
+    }
+
+    /// A database of this server; `subiteya` is there from the start.
+    pub(crate) fn url_of(&self, database: &str) -> String {
+        format!("postgres://postgres@localhost/{database}?host={}", self.folder.path().display())
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.url_of("subiteya")
+    }
+
+    /// Runs statements with psql and gives what they print, unaligned and without headers.
+    pub(crate) fn sql(&self, database: &str, statements: &str) -> String {
+        let mut psql = Command::new(servers::postgres("psql"));
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", database, "-h"]);
+        let output = psql.arg(self.folder.path()).args(["-c", statements]).output().expect("psql runs");
+        assert!(output.status.success(), "{statements}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// SIGKILL, as a crash of the server would be.
+    pub(crate) async fn kill(&mut self) {
+        self.server.kill().await.expect("killed");
+        // Its backends leave when they see that it is gone; a new one won't start before.
+        let data = self.folder.path().join("data");
+        std::fs::remove_file(data.join("postmaster.pid")).ok();
+    }
+
+    pub(crate) async fn restart(&mut self) {
+        self.server = launch(self.folder.path()).await;
+    }
+
+    /// SIGSTOP or SIGCONT to the server and all its backends.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let group = Pid::from_raw(self.server.group()).expect("a group");
+        kill_process_group(group, signal).expect("it runs");
+        // Each backend leads a group of its own.
+        let file = std::fs::read_to_string(self.folder.path().join("data/postmaster.pid")).expect("it runs");
+        let postmaster = file.lines().next().expect("a pid");
+        let children = std::fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"));
+        for child in children.expect("children").split_whitespace() {
+            let pid = child.parse().ok().and_then(Pid::from_raw).expect("a pid");
+            kill_process(pid, signal).ok();
+        }
+    }
+}
+
+async fn launch(folder: &Path) -> Running {
+    let mut words: Vec<String> = as_postgres();
+    words.push(servers::postgres("postgres").display().to_string());
+    let socket = format!("unix_socket_directories={}", folder.display());
+    words.extend(
+        ["-D", "data", "-c", "listen_addresses=", "-c", &socket, "-c", "max_connections=300"].map(str::to_owned),
+    );
+    // What a killed server had committed is in the kernel's hands; only the machine's own crash would lose it.
+    words.extend(["-c", "fsync=off"].map(str::to_owned));
+    let (program, args) = words.split_first().expect("a program");
+    let server = Contained::new(Path::new(program), folder, Limits::default())
+        .args(args.to_vec())
+        .start()
+        .expect("postgres starts");
+    super::eventually("postgres answers", Duration::from_secs(20), || async {
+        let ready = Command::new(servers::postgres("pg_isready")).arg("-q").arg("-h").arg(folder).status();
+        ready.is_ok_and(|status| status.success())
+    })
+    .await;
+    server
+}
+
+/// PostgreSQL refuses to run as root.
+fn as_postgres() -> Vec<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Vec::new();
+    }
+    let setpriv = subiteya::child::find(&["setpriv"]).expect("setpriv, of util-linux");
+    let words = [&setpriv.display().to_string(), "--reuid=postgres", "--regid=postgres", "--clear-groups"];
+    words.map(str::to_owned).to_vec()
+}
+
+/// A database cluster as initdb leaves it, made once for all tests.
+fn template() -> PathBuf {
+    let made = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("postgres-template");
+    if made.is_dir() {
+        return made;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = rustix::process::geteuid().is_root();
+    if root {
+        run(Command::new("chown").arg("postgres").arg(folder.path()));
+    }
+    let mut words = as_postgres();
+    words.push(servers::postgres("initdb").display().to_string());
+    words.extend(["-N", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-locale", "-D"].map(str::to_owned));
+    run(Command::new(&words[0]).args(&words[1..]).arg(folder.path().join("data")));
+    // Another test may be making it too: the first to be named so is taken.
+    let beside = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    run(Command::new("cp").arg("-a").arg(folder.path().join("data")).arg(beside.path().join("data")));
+    std::fs::rename(beside.path().join("data"), &made).ok();
+    assert!(made.is_dir(), "the template is there");
+    made
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().expect("it runs");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
