@@ -12,7 +12,7 @@ const MAY_NAME: [(&str, &[&str]); 12] = [
     ("health", &[]),
     ("config", &["event"]),
     ("ledger", &["event", "outcome", "task", "migrations"]),
-    ("stream", &["event"]),
+    ("stream", &["event", "outcome"]),
     ("media", &["event"]),
     ("ffmpeg", &["child", "outcome"]),
     ("seal", &["config"]),
