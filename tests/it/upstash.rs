@@ -226,7 +226,7 @@ async fn a_plan_that_is_used_up_stops_commands_and_nothing_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rest_that_ends_while_redis_is_away_is_no_rest_any_more() {
     let mut pipeline = Pipeline::start().await;
-    let upstash = Plan::free().closes_idle(Duration::from_millis(100)).before(&pipeline.redis.socket()).await;
+    let upstash = Plan::free().closes_idle(Duration::from_millis(500)).before(&pipeline.redis.socket()).await;
     let streams = connect(&upstash.url()).await;
     eventually("it rests", SOON, || async { upstash.billed().contains_key("QUIT") }).await;
     assert!(streams.connected());
@@ -237,6 +237,10 @@ async fn a_rest_that_ends_while_redis_is_away_is_no_rest_any_more() {
         assert!(!streams.connected());
     }
     pipeline.redis.restart().await;
-    eventually("it is found again", SOON, || async { streams.ensure_group(Stage::Edit).await.is_ok() }).await;
+    let deadline = Instant::now() + SOON;
+    while let Err(error) = streams.ensure_group(Stage::Edit).await {
+        assert!(Instant::now() < deadline, "it is not found again: {error}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
     assert!(streams.connected());
 }
