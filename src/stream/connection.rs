@@ -129,12 +129,12 @@ impl Streams {
     }
 
     /// The way to send so many commands: they are counted, and refused here while the quota is used up.
-    pub(super) async fn client(&self, purpose: Purpose, commands: u64) -> Result<&Client> {
+    pub(super) async fn client(&self, purpose: Purpose, commands: u64) -> Result<Client> {
         self.client_on(&self.inner.line, purpose, commands).await
     }
 
     /// The same, on a line of one's own.
-    pub(super) async fn client_on<'a>(&self, line: &'a Line, purpose: Purpose, commands: u64) -> Result<&'a Client> {
+    pub(super) async fn client_on(&self, line: &Line, purpose: Purpose, commands: u64) -> Result<Client> {
         self.inner.quota.open()?;
         let client = line.ready().await?;
         self.inner.meter.count(purpose, commands);
@@ -179,8 +179,8 @@ impl Streams {
 
     async fn reconnect(self) {
         tracing::warn!("Redis does not answer on the connection for commands: it is replaced");
-        let replaced =
-            tokio::time::timeout(self.inner.options.connect_timeout, self.inner.line.client().force_reconnection());
+        let client = self.inner.line.client();
+        let replaced = tokio::time::timeout(self.inner.options.connect_timeout, client.force_reconnection());
         if !matches!(replaced.await, Ok(Ok(()))) {
             tracing::warn!("the connection for commands can't be replaced yet; Redis is still tried");
         }

@@ -5,7 +5,7 @@
 //! goes for one whose set-up is refused because the quota is used up.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use fred::clients::Client;
@@ -43,7 +43,8 @@ pub(super) struct Line {
 }
 
 struct Inner {
-    client: Client,
+    /// A new one at the end of each rest: one of fred's clients takes the failure of an earlier attempt for the next one's.
+    client: Mutex<Client>,
     /// Commands of a set-up.
     set_up: u64,
     meter: Meter,
@@ -73,7 +74,7 @@ impl Line {
         Self {
             inner: Arc::new(Inner {
                 set_up: COMMANDS_TO_CONNECT + u64::from(client.client_config().database.is_some()),
-                client,
+                client: Mutex::new(client),
                 meter,
                 quota,
                 driver: tokio::sync::Mutex::default(),
@@ -87,7 +88,7 @@ impl Line {
     }
 
     /// Connects, if it rests.
-    pub(super) async fn ready(&self) -> Result<&Client> {
+    pub(super) async fn ready(&self) -> Result<Client> {
         // Before the look, so that nobody lays a connection to rest that somebody is about to use.
         self.inner.carried.fetch_add(1, Ordering::SeqCst);
         if self.inner.resting.load(Ordering::SeqCst) {
@@ -95,36 +96,42 @@ impl Line {
             if self.inner.resting.load(Ordering::SeqCst) {
                 driver.handle = Some(self.inner.connect(&mut driver).await?);
                 self.inner.resting.store(false, Ordering::SeqCst);
-                let events = (self.inner.client.error_rx(), self.inner.client.reconnect_rx());
+                let client = self.client();
+                let events = (client.error_rx(), client.reconnect_rx());
                 tokio::spawn(watch(Arc::downgrade(&self.inner), events));
             }
         }
-        Ok(&self.inner.client)
+        Ok(self.client())
     }
 
-    pub(super) fn client(&self) -> &Client {
-        &self.inner.client
+    pub(super) fn client(&self) -> Client {
+        self.inner.client()
     }
 
     /// Whether it stands, or rests and could be had.
     pub(super) fn stands(&self) -> bool {
         let rests = self.inner.resting.load(Ordering::SeqCst) && !self.inner.missed.load(Ordering::SeqCst);
-        rests || self.inner.client.state() == ClientState::Connected
+        rests || self.client().state() == ClientState::Connected
     }
 
     pub(super) async fn close(&self) {
         if !self.inner.resting.load(Ordering::SeqCst) {
-            self.inner.client.quit().await.ok();
+            self.client().quit().await.ok();
         }
     }
 }
 
 impl Inner {
+    fn client(&self) -> Client {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     async fn connect(&self, driver: &mut Driver) -> Result<ConnectHandle> {
         if driver.not_before.is_some_and(|then| Instant::now() < then) {
             return Err(StreamError::Unavailable("it could not be reached a moment ago".to_owned()));
         }
-        let made = self.client.init().await.map_err(StreamError::from);
+        let client = self.client().clone_new();
+        let made = client.init().await.map_err(StreamError::from);
         self.quota.heard(&made);
         if !matches!(made, Ok(_) | Err(StreamError::QuotaExceeded(_))) {
             driver.misses += 1;
@@ -133,6 +140,7 @@ impl Inner {
             self.missed.store(true, Ordering::SeqCst);
         }
         let made = made?;
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client;
         (driver.misses, driver.not_before) = (0, None);
         self.missed.store(false, Ordering::SeqCst);
         self.count_set_up();
@@ -150,7 +158,7 @@ impl Inner {
         self.count_set_up();
         let idle = self.carried.swap(0, Ordering::SeqCst) == 0;
         let failed = self.failed.swap(false, Ordering::SeqCst);
-        if !idle || failed || self.client.is_clustered() {
+        if !idle || failed || self.client().is_clustered() {
             self.idle_closes.store(0, Ordering::SeqCst);
         } else if self.idle_closes.fetch_add(1, Ordering::SeqCst) + 1 >= IDLE_CLOSES {
             tracing::debug!("Redis closes idle connections: this one stays closed until it is needed");
@@ -176,7 +184,7 @@ impl Inner {
             self.resting.store(false, Ordering::SeqCst);
             return;
         }
-        self.client.quit().await.ok();
+        self.client().quit().await.ok();
         if let Some(handle) = driver.handle.take() {
             tokio::time::timeout(FAREWELL, handle).await.ok();
         }
