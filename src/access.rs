@@ -61,7 +61,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn random() -> String {
+pub(crate) fn random() -> String {
     URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
 }
 

@@ -24,6 +24,7 @@ pub mod ingest;
 pub mod limit;
 pub mod relay;
 pub mod stage;
+pub mod webhook;
 
 pub mod health;
 pub mod http;

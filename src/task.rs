@@ -246,6 +246,15 @@ impl Task {
         }
     }
 
+    /// There is news of what it asks for: due now, whatever it waits for.
+    pub fn hasten(&self, now: i64) -> Result<Task, Refused> {
+        match self.state {
+            State::Waiting => Ok(Task { due_at: self.due_at.min(now), ..self.clone() }),
+            State::Queued | State::Running => Err(Refused::WrongState),
+            State::Done | State::Dead | State::Review | State::Canceled => Err(Refused::Ended),
+        }
+    }
+
     /// Rule 12: ends the task at once; its worker finds out at the next renewal.
     pub fn cancel(&self) -> Result<Task, Refused> {
         if self.state.ended() {

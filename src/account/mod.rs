@@ -6,6 +6,7 @@
 //! posts wait for a person, and fail no video.
 
 mod add;
+pub mod connect;
 mod rewrap;
 mod tokens;
 

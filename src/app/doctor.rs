@@ -69,14 +69,16 @@ async fn redis(config: &Config) -> Finding {
     };
     let asked = async {
         let streams = parts::streams(url).await?;
-        let server = streams.server().await.map_err(|error| Failure::unavailable(error.to_string()))?;
         streams.close().await;
-        Ok::<_, Failure>(server)
+        if let Some(said) = streams.over_quota() {
+            return Err(Failure::unavailable(format!("{}: its command quota is used up: {said}", url.shown())));
+        }
+        Ok::<_, Failure>(streams.about().cloned().unwrap_or_default())
     };
     match asked.await {
         Err(failure) => Finding { part, well: false, text: failure.message },
         Ok(server) => {
-            let evicts = server.eviction.as_deref().is_some_and(|policy| policy != "noeviction");
+            let evicts = server.evicts() == Some(true);
             let volatile = server.append_only == Some(false);
             let text = match (evicts, volatile) {
                 (true, _) => format!(

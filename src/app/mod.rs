@@ -1,5 +1,6 @@
 //! Building everything from a [`Config`]: roles, and the parts that `up` starts itself.
 
+mod accounts;
 mod command;
 mod doctor;
 pub mod embedded;
@@ -30,7 +31,7 @@ pub async fn run(command: ServerCommand, config: Config, manner: Manner) -> Resu
         ServerCommand::Doctor => doctor::doctor(config, manner).await,
         ServerCommand::Sandbox { listen } => sandbox::run(&config, &listen).await,
         ServerCommand::Keys(command) => stores::keys(&config, command, manner).await,
-        ServerCommand::AccountsAdd(add) => stores::add_account(&config, add, manner).await,
-        ServerCommand::AccountsImport => stores::import_accounts(&config, manner).await,
+        ServerCommand::AccountsAdd(add) => accounts::add(&config, add, manner).await,
+        ServerCommand::AccountsImport => accounts::import(&config, manner).await,
     }
 }

@@ -17,7 +17,7 @@ use crate::stage::edit::Edit;
 use crate::stage::publish::Publisher;
 use crate::stage::publish::chunks::ChunkRules;
 use crate::stage::publish::times::Times;
-use crate::stream::{Meter, Options, Streams};
+use crate::stream::{Meter, Options, Server, Streams};
 use crate::tiktok::client::{Client, ClientConfig};
 
 pub(super) async fn ledger(config: &Config) -> Result<Ledger, Failure> {
@@ -56,10 +56,35 @@ pub(super) async fn media(config: &Config) -> Result<Media, Failure> {
 
 pub(super) async fn streams(url: &RedisUrl) -> Result<Streams, Failure> {
     let meter = Meter::default();
-    connected("Redis (REDIS_URL)", &url.shown(), || async {
-        Streams::connect(url.expose(), Options::default(), meter.clone()).await.map_err(Refusal::from)
+    let options = Options { authorities: url.authorities().to_vec(), ..Options::default() };
+    let streams = connected("Redis (REDIS_URL)", &url.shown(), || async {
+        let streams = Streams::connect(url.expose(), options.clone(), meter.clone()).await?;
+        streams.recognise().await?;
+        Ok::<_, Refusal>(streams)
     })
-    .await
+    .await?;
+    if let Some(server) = streams.about() {
+        warn_of(server, &url.shown());
+    }
+    Ok(streams)
+}
+
+/// A Redis that may lose entries costs time and no video, but its operator should know.
+fn warn_of(server: &Server, shown: &str) {
+    if server.evicts() == Some(true) {
+        let policy = server.eviction.as_deref().unwrap_or_default();
+        tracing::warn!(
+            policy,
+            "Redis at {shown} evicts keys when it is full, and a stream is a key; \
+             set its maxmemory-policy to noeviction"
+        );
+    }
+    if server.append_only == Some(false) {
+        tracing::warn!(
+            "Redis at {shown} has no append-only file: a restart empties it, and the ledger fills it again; \
+             set its appendonly to yes"
+        );
+    }
 }
 
 /// FFmpeg's missing pieces are found here, and not after an encode.

@@ -9,6 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::signals::Signals;
 use super::{Failure, metering, parts};
+use crate::account::connect::Connect;
+use crate::account::{Tokens, Vault};
 use crate::config::Config;
 use crate::event::Stage;
 use crate::health::Health;
@@ -20,6 +22,8 @@ use crate::relay::{self, Dispatch};
 use crate::stage::publish::{Confirm, Publish, Publisher};
 use crate::stage::{Engine, Stop, Times, Work, due, edit::Edit, streamed};
 use crate::stream::Streams;
+use crate::tiktok::client::Client;
+use crate::webhook::Webhooks;
 
 /// A loop that was silent for so long hangs: each turns every second, but for what it waits for in a store.
 const SILENCE: Duration = Duration::from_secs(120);
@@ -153,11 +157,35 @@ impl Process {
             monthly_commands: self.config.redis.metered_commands(),
             tools,
             health: self.health.clone(),
+            connect: self.connect().await?,
             closing: CancellationToken::new(),
         });
         let server = tokio::spawn(http::serve(listener, http::router(state.clone()), state.clone()));
         self.server = Some((state, server));
         Ok(local)
+    }
+
+    /// TikTok's login, where there is an app at TikTok.
+    async fn connect(&self) -> Result<Option<Connect>, Failure> {
+        let Some((client, vault)) = self.tiktok().await? else { return Ok(None) };
+        Ok(Some(Connect::new(self.ledger.clone(), vault, client)))
+    }
+
+    /// What TikTok tells us unasked.
+    pub(super) async fn webhooks(&mut self) -> Result<(), Failure> {
+        let Some((client, vault)) = self.tiktok().await? else { return Ok(()) };
+        let ledger = self.ledger.clone();
+        let webhooks = Webhooks { tokens: Tokens::new(ledger.clone(), vault, client), ledger };
+        self.run("webhooks", webhooks.run(self.health.clone(), self.stop.reading.clone()));
+        Ok(())
+    }
+
+    async fn tiktok(&self) -> Result<Option<(Client, Arc<Vault>)>, Failure> {
+        let (Some(config), Some(keys)) = (&self.config.tiktok, &self.config.keys) else { return Ok(None) };
+        if config.app.is_none() {
+            return Ok(None);
+        }
+        Ok(Some((parts::client(config)?, parts::vault(&self.ledger, keys).await?)))
     }
 
     /// Until a signal, then to the end: nothing new is read, running work has its deadline, the rest is handed back.
@@ -207,7 +235,7 @@ impl Process {
     }
 
     /// The tools and, for publishing, the way to TikTok.
-    pub(super) async fn publisher(&self, client: crate::tiktok::client::Client) -> Result<Publisher, Failure> {
+    pub(super) async fn publisher(&self, client: Client) -> Result<Publisher, Failure> {
         let keys = self.config.keys.as_ref().ok_or_else(|| Failure::failed("ENCRYPTION_KEY is not set"))?;
         let vault = parts::vault(&self.ledger, keys).await?;
         Ok(parts::publisher(&self.config, &self.ledger, &self.dispatch, &self.media, (client, vault)))

@@ -21,6 +21,7 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
     let address = process.serve(Arc::new(tools)).await?;
     process.relay();
     process.sweep();
+    process.webhooks().await?;
     tracing::info!("listening on http://{address}");
     process.until_stopped(&mut signals).await
 }

@@ -1,19 +1,16 @@
-//! The commands that work on the stores and need no running server: `migrate`, `keys`, `accounts add|import`.
-
-use std::io::{BufRead, Read};
+//! The commands that work on the stores and need no running server: `migrate`, `keys`. See `accounts` for the others.
 
 use secrecy::ExposeSecret;
-use serde::Deserialize;
 use serde_json::json;
 
 use super::embedded::existing_encryption_keys;
-use super::{AccountAdd, Exit, Failure, Keys, Manner, Migrate, Output, RoleName, parts};
+use super::{Exit, Failure, Keys, Manner, Migrate, Output, RoleName, parts};
 use crate::access;
-use crate::account::{self, AddError, NewTokens, Vault};
+use crate::account::{self, Vault};
 use crate::config::Config;
 use crate::ledger::{ConnectError, Ledger, LedgerError, Role, migrate_down, migration_status};
 
-fn unavailable(error: LedgerError) -> Failure {
+pub(super) fn unavailable(error: LedgerError) -> Failure {
     Failure::unavailable(error.to_string())
 }
 
@@ -128,7 +125,7 @@ async fn revoke_keys(ledger: &Ledger, ids: &[String], manner: Manner) -> Result<
 }
 
 /// The keys from ENCRYPTION_KEY, or those that an `up` keeps in the data folder.
-async fn vault(config: &Config, ledger: &Ledger) -> Result<std::sync::Arc<Vault>, Failure> {
+pub(super) async fn vault(config: &Config, ledger: &Ledger) -> Result<std::sync::Arc<Vault>, Failure> {
     let kept;
     let keys = match &config.keys {
         Some(keys) => keys,
@@ -142,108 +139,4 @@ async fn vault(config: &Config, ledger: &Ledger) -> Result<std::sync::Arc<Vault>
         }
     };
     parts::vault(ledger, keys).await
-}
-
-/// One JSON object on stdin: the tokens.
-pub(super) async fn add_account(config: &Config, add: AccountAdd, manner: Manner) -> Result<(), Failure> {
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).map_err(|error| Failure::failed(format!("stdin: {error}")))?;
-    let tokens: NewTokens = serde_json::from_str(&text).map_err(|error| unreadable(&error, "stdin"))?;
-    let ledger = parts::ledger(config).await?;
-    let vault = vault(config, &ledger).await?;
-    let user = user(&ledger, add.user).await?;
-    let line = Line { id: add.id, open_id: add.open_id, display_name: add.display_name, user: Some(user), tokens };
-    put(&ledger, &vault, &[line], manner).await
-}
-
-#[derive(Deserialize)]
-struct Line {
-    id: String,
-    open_id: String,
-    display_name: String,
-    #[serde(default)]
-    user: Option<String>,
-    #[serde(flatten)]
-    tokens: NewTokens,
-}
-
-/// JSON lines on stdin, all or none.
-pub(super) async fn import_accounts(config: &Config, manner: Manner) -> Result<(), Failure> {
-    let mut lines = Vec::new();
-    for (at, line) in std::io::stdin().lock().lines().enumerate() {
-        let line = line.map_err(|error| Failure::failed(format!("stdin: {error}")))?;
-        if !line.trim().is_empty() {
-            lines.push(
-                serde_json::from_str::<Line>(&line).map_err(|error| unreadable(&error, &format!("line {}", at + 1)))?,
-            );
-        }
-    }
-    if lines.is_empty() {
-        return Err(Failure::new(Exit::NothingMatched, "stdin holds no account"));
-    }
-    let ledger = parts::ledger(config).await?;
-    let vault = vault(config, &ledger).await?;
-    for line in &mut lines {
-        line.user = Some(user(&ledger, line.user.take()).await?);
-    }
-    put(&ledger, &vault, &lines, manner).await
-}
-
-/// Says what is wrong without repeating what may be a token.
-fn unreadable(error: &serde_json::Error, place: &str) -> Failure {
-    let text = format!(
-        "{place}: expected a JSON object with \"access_token\" and \"refresh_token\" (and optional \"expires_in\" and \
-         \"refresh_expires_in\" in seconds); {} at column {}",
-        match error.classify() {
-            serde_json::error::Category::Data => "a field is missing or of the wrong type",
-            serde_json::error::Category::Eof => "it ends early",
-            serde_json::error::Category::Io | serde_json::error::Category::Syntax => "it is no JSON",
-        },
-        error.column()
-    );
-    Failure::failed(text)
-}
-
-async fn user(ledger: &Ledger, named: Option<String>) -> Result<String, Failure> {
-    if let Some(user) = named {
-        return Ok(user);
-    }
-    let mut users = ledger.users().await.map_err(unavailable)?;
-    match (users.pop(), users.is_empty()) {
-        (Some(user), true) => Ok(user),
-        (Some(_), false) => {
-            Err(Failure::new(Exit::Usage, "there are several users; say whose account it is with --user"))
-        }
-        (None, _) => {
-            let text = "there is no user yet; say whose account it is with --user, or make a key first with `subiteya keys create`";
-            Err(Failure::new(Exit::Usage, text))
-        }
-    }
-}
-
-async fn put(ledger: &Ledger, vault: &Vault, lines: &[Line], manner: Manner) -> Result<(), Failure> {
-    let tx = ledger.begin().await.map_err(unavailable)?;
-    for line in lines {
-        let user = line.user.as_deref().unwrap_or_default();
-        let about = (line.id.as_str(), user, line.open_id.as_str(), line.display_name.as_str());
-        account::add(&tx, vault, about, &line.tokens).await.map_err(|error| match error {
-            AddError::Ledger(error) => unavailable(error),
-            other => Failure::failed(other.to_string()),
-        })?;
-    }
-    if manner.dry_run {
-        eprintln!("{} accounts would be added", lines.len());
-        return Ok(());
-    }
-    tx.commit().await.map_err(unavailable)?;
-    for line in lines {
-        match manner.output {
-            Output::Json => println!(
-                "{}",
-                json!({ "id": line.id, "user": line.user, "openId": line.open_id, "displayName": line.display_name })
-            ),
-            Output::Table => println!("{}  added", line.id),
-        }
-    }
-    Ok(())
 }

@@ -45,6 +45,7 @@ pub(super) async fn up(mut config: Config) -> Result<(), Failure> {
     let address = process.serve(Arc::new(tools.clone())).await?;
     process.relay();
     process.sweep();
+    process.webhooks().await?;
     let edit = parts::edit(&process.config, &process.ledger, &process.dispatch, &process.media, tools);
     process.edit(edit);
     let tiktok = process.config.tiktok.clone().ok_or_else(|| Failure::failed("nothing is known of TikTok"))?;

@@ -1,7 +1,5 @@
-//! `accounts`, as far as the API does it: list, connect, remove. `add` and `import` work on the stores.
+//! `accounts`, as far as the API does it: list, remove. `add` and `import` work on the stores.
 
-use reqwest::Method;
-use reqwest::header::LOCATION;
 use serde_json::Value;
 
 use super::client::Api;
@@ -16,20 +14,13 @@ pub(super) async fn list(api: &Api, manner: Manner) -> Result<(), Failure> {
     }
     let accounts = answer.get("accounts").and_then(Value::as_array).into_iter().flatten();
     let rows = accounts.map(|account| {
-        ["id", "displayName", "state", "openId"].iter().map(|name| cell(account, name)).collect::<Vec<_>>()
+        let until = cell(account, "closedUntil");
+        let state = [cell(account, "state"), until, cell(account, "stateReason")];
+        let state = state.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+        let (next, posts) = (cell(account, "nextPostAt"), cell(account, "postsLastDay"));
+        vec![cell(account, "id"), cell(account, "displayName"), state, next, posts]
     });
-    print::table(&["ACCOUNT", "NAME", "STATE", "OPEN ID"], rows)
-}
-
-/// The address is TikTok's, so a browser has to go there.
-pub(super) async fn connect(api: &Api) -> Result<(), Failure> {
-    let response = api.send(api.request(Method::GET, &["api", "accounts", "connect"])).await?;
-    let address = response.headers().get(LOCATION).and_then(|address| address.to_str().ok());
-    let Some(address) = address else {
-        return Err(Failure::failed("the server gave no address to go to"));
-    };
-    eprintln!("open this address in a browser that is signed in to SubiteYa:");
-    print::line(address)
+    print::table(&["ACCOUNT", "NAME", "STATE", "NEXT POST", "POSTS IN 24 H"], rows)
 }
 
 pub(super) async fn remove(api: &Api, ids: &[String], manner: Manner) -> Result<(), Failure> {

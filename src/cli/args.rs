@@ -139,8 +139,18 @@ pub(super) enum Accounts {
         #[command(flatten)]
         flags: ServerFlags,
     },
-    /// Print the address at which a creator connects an account
-    Connect,
+    /// Connect an account: opens TikTok's page in a browser, or prints its address
+    Connect {
+        /// Connect this account again, and no other
+        #[arg(long, value_name = "ID")]
+        account: Option<String>,
+        /// The port on this machine that TikTok sends the browser back to [default: a free one]
+        #[arg(long, default_value_t = 0, hide_default_value = true)]
+        port: u16,
+        /// Only print the address
+        #[arg(long)]
+        no_browser: bool,
+    },
     List,
     Remove {
         #[arg(value_name = "ID", required = true)]

@@ -7,6 +7,7 @@ mod accounts;
 mod args;
 mod client;
 mod confirm;
+mod connect;
 mod download;
 mod explain;
 mod flags;
@@ -58,7 +59,9 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Accounts { command } => match command.unwrap_or(Accounts::List) {
             Accounts::Add { account, flags } => server(ServerCommand::AccountsAdd(account), &flags, env, manner).await,
             Accounts::Import { flags } => server(ServerCommand::AccountsImport, &flags, env, manner).await,
-            Accounts::Connect => accounts::connect(&api()?).await,
+            Accounts::Connect { account, port, no_browser } => {
+                connect::run(&api()?, account.as_deref(), port, no_browser, manner).await
+            }
             Accounts::List => accounts::list(&api()?, manner).await,
             Accounts::Remove { ids } => accounts::remove(&api()?, &ids, manner).await,
         },

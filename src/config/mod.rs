@@ -154,7 +154,12 @@ fn redis(role: Role, env: &Environment, layers: &Layers, problems: &mut Vec<Prob
              set ENABLE_REDIS=false to do without, or run `subiteya up`, which starts its own",
         ));
     }
-    let url = url.and_then(|text| RedisUrl::parse(&text).map_err(|problem| problems.push(problem)).ok());
+    let url = url.and_then(|text| keep(RedisUrl::parse(&text).map(Some), problems));
+    let authorities = keep(env.bytes("REDIS_CA"), problems);
+    let url = match (url, authorities) {
+        (Some(url), Some(pem)) => keep(url.trusting(&pem).map(Some), problems),
+        (url, _) => url,
+    };
     let mut section = layers.section(&["redis"], problems);
     let monthly = section.number("monthly_commands", 0, i64::MAX.unsigned_abs());
     RedisConfig {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -26,9 +28,14 @@ impl RedisConfig {
     }
 }
 
-/// A URL that the Redis client understands. It may hold a password, so it is never shown.
+/// A URL that the Redis client understands, and who may have signed the certificate of what answers there.
 #[derive(Debug, Clone)]
-pub struct RedisUrl(SecretString);
+pub struct RedisUrl {
+    /// It may hold a password, so it is never shown.
+    url: SecretString,
+    /// Empty: whom the system trusts.
+    authorities: Vec<CertificateDer<'static>>,
+}
 
 /// What the client takes. It would take any other scheme as plain TCP, so these are checked here.
 const SCHEMES: [&str; 10] = [
@@ -53,7 +60,7 @@ const EXAMPLES: &str = "set it like REDIS_URL=redis://127.0.0.1:6379, \
 impl RedisUrl {
     /// The URL of a Redis that listens on this socket.
     pub fn of_socket(path: &str) -> Self {
-        Self(format!("redis+unix://{path}").into())
+        Self { url: format!("redis+unix://{path}").into(), authorities: Vec::new() }
     }
 
     pub(super) fn parse(text: &str) -> Result<Self, Problem> {
@@ -77,12 +84,40 @@ impl RedisUrl {
         } else if !matches!(url.path(), "" | "/") && url.path()[1..].parse::<u8>().is_err() {
             return wrong("expected nothing or the number of a database behind the host".into());
         }
-        Ok(Self(text.to_owned().into()))
+        Ok(Self { url: text.to_owned().into(), authorities: Vec::new() })
+    }
+
+    /// Trusts the certificates in this PEM text, and no others.
+    pub(super) fn trusting(mut self, pem: &[u8]) -> Result<Self, Problem> {
+        let wrong =
+            |text: &str| Problem::new("REDIS_CA", format!("{text}; set it like REDIS_CA_FILE=/etc/ssl/redis-ca.pem"));
+        if !self.encrypted() {
+            return Err(wrong("is set, but REDIS_URL is not encrypted; expected rediss:// or rediss-cluster://"));
+        }
+        let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+        match read {
+            Ok(found) if !found.is_empty() => self.authorities = found,
+            _ => return Err(wrong("expected the certificates of authorities in PEM (-----BEGIN CERTIFICATE-----)")),
+        }
+        let mut roots = rustls::RootCertStore::empty();
+        if self.authorities.iter().any(|one| roots.add(one.clone()).is_err()) {
+            return Err(wrong("holds a certificate that can't be read; expected X.509 version 3"));
+        }
+        Ok(self)
+    }
+
+    fn encrypted(&self) -> bool {
+        let scheme = self.expose().split_once("://").map_or("", |(scheme, _)| scheme);
+        matches!(scheme, "rediss" | "rediss-cluster" | "valkeys" | "valkeys-cluster")
+    }
+
+    pub fn authorities(&self) -> &[CertificateDer<'static>] {
+        &self.authorities
     }
 
     /// The whole URL with its password, for the client alone.
     pub fn expose(&self) -> &str {
-        self.0.expose_secret()
+        self.url.expose_secret()
     }
 
     /// What may be shown: scheme, host and port, or the socket's path.

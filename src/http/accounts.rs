@@ -8,9 +8,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::extract::Name;
+use super::standing::{Look, Standing};
 use super::videos::time;
 use super::{Access, AppState, Caller, Problem};
-use crate::ledger::{Account, AccountState};
+use crate::ledger::Account;
 
 pub(super) fn routes() -> Router<AppState> {
     Router::new().route("/api/accounts", get(list)).route("/api/accounts/{id}", get(show).delete(remove))
@@ -30,10 +31,15 @@ pub(super) struct AccountView {
     username: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     avatar_url: Option<String>,
-    /// ACTIVE, or RECONNECT: the person has to connect it again.
-    #[schema(value_type = String)]
-    state: AccountState,
+    /// ACTIVE; RECONNECT: the person has to connect it again; CLOSED_UNTIL: it posts nothing before `closedUntil`.
+    state: &'static str,
+    /// Why it is not ACTIVE.
     state_reason: Option<String>,
+    closed_until: Option<String>,
+    /// When the limits let the next video be posted. Null: a person has to do something first.
+    next_post_at: Option<String>,
+    /// Through this server, by this creator.
+    posts_last_day: i64,
     created_at: String,
 }
 
@@ -48,8 +54,7 @@ pub(super) struct AccountAnswer {
 }
 
 impl AccountView {
-    fn of(account: Account, caller: &Caller) -> Self {
-        let names = caller.reads_content();
+    fn of(account: Account, standing: Standing, names: bool) -> Self {
         Self {
             id: account.id,
             user: account.user,
@@ -57,8 +62,11 @@ impl AccountView {
             display_name: names.then_some(account.display_name),
             username: account.username.filter(|_| names),
             avatar_url: account.avatar_url.filter(|_| names),
-            state: account.state,
-            state_reason: account.state_reason,
+            state: standing.state,
+            state_reason: standing.why,
+            closed_until: standing.closed_until.map(time),
+            next_post_at: standing.next_post_at.map(time),
+            posts_last_day: standing.posts_last_day,
             created_at: time(account.created_at),
         }
     }
@@ -76,7 +84,13 @@ pub(super) async fn owned(state: &AppState, caller: &Caller, id: &str) -> Result
 #[utoipa::path(get, path = "/api/accounts", tag = "accounts", responses((status = 200, body = Accounts)))]
 pub(super) async fn list(State(state): State<AppState>, caller: Caller) -> Result<Json<Accounts>, Problem> {
     let accounts = state.ledger.accounts(caller.sees()).await?;
-    Ok(Json(Accounts { accounts: accounts.into_iter().map(|account| AccountView::of(account, &caller)).collect() }))
+    let look = Look::begin(&state).await?;
+    let mut shown = Vec::with_capacity(accounts.len());
+    for account in accounts {
+        let standing = look.at(&account).await?;
+        shown.push(AccountView::of(account, standing, caller.reads_content()));
+    }
+    Ok(Json(Accounts { accounts: shown }))
 }
 
 /// One account.
@@ -88,7 +102,17 @@ pub(super) async fn show(
     Name(id): Name,
 ) -> Result<Json<AccountAnswer>, Problem> {
     let account = owned(&state, &caller, &id).await?;
-    Ok(Json(AccountAnswer { account: AccountView::of(account, &caller) }))
+    Ok(Json(view(&state, account, caller.reads_content()).await?))
+}
+
+/// For whoever has just connected it.
+pub(super) async fn answer(state: &AppState, account: Account) -> Result<AccountAnswer, Problem> {
+    view(state, account, true).await
+}
+
+async fn view(state: &AppState, account: Account, names: bool) -> Result<AccountAnswer, Problem> {
+    let standing = Look::begin(state).await?.at(&account).await?;
+    Ok(AccountAnswer { account: AccountView::of(account, standing, names) })
 }
 
 /// Disconnects an account: its tokens are forgotten at once, its videos stay.

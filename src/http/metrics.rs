@@ -15,13 +15,16 @@ use super::monitor::{Snapshot, Usage};
 use super::{Access, AppState, Caller, Problem};
 use crate::event::Stage;
 use crate::ledger::Status;
+use crate::stream::{Server, Streams};
 
 /// Metrics in Prometheus' text format.
 #[utoipa::path(get, path = "/metrics", tag = "monitor", responses((status = 200, body = String, content_type = "text/plain")))]
 pub(super) async fn show(State(state): State<AppState>, caller: Caller) -> Result<Response, Problem> {
     caller.may(Access::Monitor)?;
     let mut text = Text::default();
-    streams(&mut text, &state.snapshots.get(&state).await?);
+    let snapshots = state.snapshots.get(&state).await?;
+    streams(&mut text, &snapshots);
+    demand(&mut text, &snapshots);
     ours(&mut text, &state).await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text.0).into_response())
 }
@@ -75,6 +78,16 @@ fn streams(text: &mut Text, snapshots: &[Snapshot]) {
     }
 }
 
+fn demand(text: &mut Text, snapshots: &[Snapshot]) {
+    text.gauge(
+        "subiteya_demand",
+        "What workers could be busy with now: what runs, and what may start under the limits",
+    );
+    for one in snapshots {
+        text.sample("subiteya_demand", &[("stage", one.stage.to_string())], Some(one.demand));
+    }
+}
+
 fn stream(stage: Stage) -> String {
     stage.stream().unwrap_or_default().to_owned()
 }
@@ -112,6 +125,11 @@ async fn ours(text: &mut Text, state: &AppState) -> Result<(), Problem> {
     text.gauge("subiteya_redis_connected", "Whether Redis is connected");
     let connected = state.dispatch.streams().map(|streams| u8::from(streams.connected()));
     text.sample("subiteya_redis_connected", &[], connected);
+    let server = state.dispatch.streams().and_then(Streams::about);
+    text.gauge("subiteya_redis_evicts", "Whether Redis throws keys out when it is full, as it was at start");
+    text.sample("subiteya_redis_evicts", &[], server.and_then(Server::evicts).map(u8::from));
+    text.gauge("subiteya_redis_persists", "Whether Redis has an append-only file, as it was at start");
+    text.sample("subiteya_redis_persists", &[], server.and_then(|server| server.append_only).map(u8::from));
     Ok(())
 }
 

@@ -9,6 +9,7 @@
 mod accounts;
 mod auth;
 mod brand;
+mod connect;
 mod extract;
 mod guard;
 mod health;
@@ -20,9 +21,11 @@ mod problem;
 mod range;
 mod serve;
 mod session;
+mod standing;
 mod state;
 mod videos;
 mod waiting;
+mod webhook;
 
 pub use auth::{Access, Caller};
 pub use problem::Problem;
@@ -44,21 +47,17 @@ const MAX_BODY: usize = 64 * 1024;
 /// How long a request may take that is no upload. A stream that has begun may go on.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The whole app. Routes of other modules are merged in before the layers are laid around them; see [`router_with`].
+/// The whole app.
 pub fn router(state: AppState) -> Router {
-    router_with(state, Router::new())
-}
-
-/// The same, with more routes of the same state (the accounts' connecting, TikTok's webhooks).
-pub fn router_with(state: AppState, more: Router<AppState>) -> Router {
     let routes = Router::new()
         .merge(videos::routes())
         .merge(accounts::routes())
+        .merge(connect::routes())
+        .merge(webhook::routes())
         .merge(brand::routes())
         .merge(monitor::routes())
         .merge(session::routes())
         .merge(pages::routes())
-        .merge(more)
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::show))

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::guard::Hosts;
 use super::monitor::Snapshots;
+use crate::account::connect::Connect;
 use crate::config::{HttpConfig, StagesConfig};
 use crate::ffmpeg::Tools;
 use crate::health::Health;
@@ -28,6 +29,8 @@ pub struct Parts {
     pub monthly_commands: Option<u64>,
     pub tools: Arc<Tools>,
     pub health: Health,
+    /// None: there is no app at TikTok, so nobody can connect an account.
+    pub connect: Option<Connect>,
     /// Cancelled when the process is to end.
     pub closing: CancellationToken,
 }
@@ -47,6 +50,7 @@ pub struct Shared {
     pub monthly_commands: Option<u64>,
     pub tools: Arc<Tools>,
     pub health: Health,
+    pub connect: Option<Connect>,
     pub closing: CancellationToken,
     pub ingest: Ingest,
     pub(super) hosts: Hosts,
@@ -73,6 +77,7 @@ impl AppState {
             monthly_commands: parts.monthly_commands,
             tools: parts.tools,
             health: parts.health,
+            connect: parts.connect,
             closing: parts.closing,
             ingest,
             snapshots: Snapshots::default(),

@@ -1,5 +1,6 @@
 //! The accounts' table. Tokens come in and go out sealed.
 
+use std::collections::HashMap;
 use std::str::FromStr;
 
 use sea_orm::{QueryResult, Value};
@@ -87,6 +88,20 @@ impl Session {
         self.one("select * from accounts where id = $1", [id.into()]).await?.as_ref().map(read).transpose()
     }
 
+    /// All of a creator's, removed ones too, oldest first.
+    pub async fn accounts_of_creator(&self, open_id: &str) -> Result<Vec<Account>> {
+        let sql = format!("select * from accounts where open_id = $1 order by created_at, id{}", self.for_update());
+        self.all(&sql, [open_id.into()]).await?.iter().map(read).collect()
+    }
+
+    /// How many videos of each creator were posted since then.
+    pub async fn posts_since(&self, then: i64) -> Result<HashMap<String, i64>> {
+        let sql = "select a.open_id as open_id, count(*) as number from videos v join accounts a on a.id = v.account_id
+                   where v.ended_at > $1 and v.status = 'POSTED' group by a.open_id";
+        let rows = self.all(sql, [then.into()]).await?;
+        rows.iter().map(|row| Ok((row.try_get("", "open_id")?, row.try_get("", "number")?))).collect()
+    }
+
     /// `user` None is everybody's.
     pub async fn accounts(&self, user: Option<&str>) -> Result<Vec<Account>> {
         let sql =
@@ -133,6 +148,11 @@ impl Tx {
     pub async fn put_profile(&self, id: &str, username: Option<&str>, avatar_url: Option<&str>) -> Result<()> {
         let sql = "update accounts set username = coalesce($2, username), avatar_url = coalesce($3, avatar_url) where id = $1";
         self.run_one(sql, [id.into(), username.into(), avatar_url.into()]).await
+    }
+
+    /// What the creator calls themselves.
+    pub async fn put_name(&self, id: &str, display_name: &str) -> Result<()> {
+        self.run_one("update accounts set display_name = $2 where id = $1", [id.into(), display_name.into()]).await
     }
 
     pub async fn remove_account(&self, id: &str) -> Result<()> {

@@ -12,6 +12,7 @@ use sea_orm::{
 use sea_orm_migration::MigratorTrait;
 
 use super::clock::Clock;
+use super::foreign;
 use super::{Connection, Inner, Ledger, LedgerError, Session, Tx};
 use crate::migrations::Migrator;
 
@@ -70,6 +71,8 @@ impl Ledger {
 }
 
 async fn connect(url: &str) -> Result<(DatabaseConnection, DatabaseConnection), ConnectError> {
+    let (plain_url, schema) = foreign::split_schema(url)?;
+    let (plain_url, schema) = (plain_url.as_str(), schema.as_deref());
     let (readers, writers) = if sqlite_path(url).is_some() { (4, 1) } else { (8, 8) };
     if let Some(folder) = sqlite_path(url).as_deref().and_then(Path::parent) {
         std::fs::create_dir_all(folder).map_err(|error| {
@@ -77,7 +80,7 @@ async fn connect(url: &str) -> Result<(DatabaseConnection, DatabaseConnection), 
         })?;
     }
     let open = |connections: u32| async move {
-        let mut options = ConnectOptions::new(url);
+        let mut options = ConnectOptions::new(plain_url);
         options
             .max_connections(connections)
             .min_connections(1)
@@ -92,6 +95,9 @@ async fn connect(url: &str) -> Result<(DatabaseConnection, DatabaseConnection), 
                     .synchronous(SqliteSynchronous::Full)
                     .busy_timeout(BUSY)
             });
+        if let Some(schema) = schema {
+            options.set_schema_search_path(schema);
+        }
         Database::connect(options).await.map_err(classify)
     };
     // One after the other: the first connection to a new SQLite file switches it to WAL.
@@ -132,7 +138,14 @@ fn sqlite_path(url: &str) -> Option<PathBuf> {
 }
 
 async fn migrate_up(url: &str, writer: &DatabaseConnection) -> Result<(), ConnectError> {
-    with_migration_lock(url, writer, || async { Migrator::up(writer, None).await }).await
+    with_migration_lock(url, writer, || async {
+        if let Some(schema) = foreign::split_schema(url).ok().and_then(|(_, schema)| schema) {
+            foreign::make_schema(writer, &schema).await?;
+        }
+        foreign::refuse_foreign(writer, url).await?;
+        Migrator::up(writer, None).await
+    })
+    .await
 }
 
 /// Takes back the last `steps` migrations, or all.
@@ -144,15 +157,23 @@ pub async fn migrate_down(url: &str, steps: Option<u32>) -> Result<(), ConnectEr
 /// Each migration's name, and whether it is applied.
 pub async fn migration_status(url: &str) -> Result<Vec<(String, bool)>, ConnectError> {
     let (_, writer) = connect(url).await?;
-    let failed = |error: DbErr| ConnectError::Migration(error.to_string());
-    Migrator::install(&writer).await.map_err(failed)?;
-    let migrations = Migrator::get_migration_with_status(&writer).await.map_err(failed)?;
+    foreign::refuse_foreign(&writer, url).await.map_err(migration)?;
+    Migrator::install(&writer).await.map_err(migration)?;
+    let migrations = Migrator::get_migration_with_status(&writer).await.map_err(migration)?;
     Ok(migrations
         .iter()
         .map(|migration| {
             (migration.name().to_owned(), migration.status() == sea_orm_migration::MigrationStatus::Applied)
         })
         .collect())
+}
+
+fn migration(error: DbErr) -> ConnectError {
+    ConnectError::Migration(match error {
+        // Ours, and a sentence already.
+        DbErr::Custom(text) => text,
+        other => other.to_string(),
+    })
 }
 
 /// Two migrators at once fail on either database, so one waits for the other.
@@ -171,13 +192,13 @@ async fn with_migration_lock<F: Future<Output = Result<(), DbErr>>>(
         });
         let _held =
             lock.await.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
-        return migrate().await.map_err(|error| failed(error.to_string()));
+        return migrate().await.map_err(migration);
     }
     let guard = writer.begin().await.map_err(|error| failed(error.to_string()))?;
     guard
         .execute_unprepared(&format!("select pg_advisory_xact_lock({MIGRATION_LOCK})"))
         .await
         .map_err(|error| failed(error.to_string()))?;
-    migrate().await.map_err(|error| failed(error.to_string()))?;
+    migrate().await.map_err(migration)?;
     guard.commit().await.map_err(|error| failed(error.to_string()))
 }

@@ -11,7 +11,9 @@
 mod accounts;
 mod clock;
 mod connect;
+mod connects;
 mod entries;
+mod foreign;
 mod history;
 mod keys;
 mod limits;
@@ -22,6 +24,7 @@ mod settings;
 mod tasks;
 mod usage;
 mod videos;
+mod webhooks;
 mod workers;
 
 use std::ops::Deref;
@@ -36,16 +39,18 @@ use sea_orm::{
 pub use accounts::{Account, AccountState, NewAccount, TokenPair};
 pub use clock::SystemClock;
 pub use connect::{ConnectError, migrate_down, migration_status};
+pub use connects::{Connecting, NewConnecting};
 pub use entries::DeadEntry;
 pub use history::HistoryLine;
 pub use keys::{ApiKey, Role, SessionKind};
 pub use limits::LimitRow;
 pub use pauses::Pause;
 pub use publications::PublicationRow;
-pub use release::{Releasable, Room, interleave};
+pub use release::{Ready, Releasable, Room, interleave};
 pub use tasks::{Released, StageCounts, TaskRow};
 pub use usage::UsageRow;
 pub use videos::{Edited, ListFilter, Priority, Status, Video, VideoPatch};
+pub use webhooks::{NewWebhook, Webhook};
 pub use workers::Worker;
 
 #[derive(Debug, thiserror::Error)]

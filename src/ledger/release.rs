@@ -34,6 +34,15 @@ pub struct Releasable {
     pub priority: usize,
 }
 
+/// Due tasks that no pause and no limit of a creator holds up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ready {
+    /// They need a permit of the stage's limit to start.
+    pub limited: i64,
+    /// They go on with a publish id that they have, and need none.
+    pub resuming: i64,
+}
+
 /// More than any creator has out.
 const UNLIMITED: i64 = 1_000_000;
 
@@ -99,35 +108,14 @@ impl Tx {
     }
 
     async fn releasable(&self, stage: Stage, room: Room, free: i64) -> Result<Vec<Releasable>> {
-        // A publication that has its publish id resumes: it needs no permit, so no limit holds it up.
-        let resumes =
-            "exists (select 1 from publications r where r.video_id = t.video_id and r.publish_id is not null)";
-        let creators = match stage {
-            Stage::Edit | Stage::Confirm => String::new(),
-            Stage::Publish => format!(
-                "and exists (select 1 from accounts a where a.id = t.account_id and a.state = 'ACTIVE')
-                 and ({resumes} or not exists (select 1 from limits l
-                    where l.name = 'publish/' || t.creator and (l.closed_until > $2 or l.open_at > $2 and $3 < {UNLIMITED})))"
-            ),
-        };
         let sql = format!(
-            "with due as (
-                select t.id, t.priority, t.creator, t.due_at, case when {resumes} then 1 else 0 end as resumes,
-                    row_number() over (partition by t.priority, t.creator order by t.due_at, t.id) as nth,
-                    row_number() over (partition by t.creator order by t.priority, t.due_at, t.id) as of_creator
-                from tasks t
-                where t.stage = $1 and t.state = 'waiting' and t.due_at <= $2
-                    and not exists (select 1 from pauses p
-                        where p.name = 'account/' || t.account_id and coalesce(p.until_at, $2 + 1) > $2)
-                    {creators}
-            ), ranked as (
-                select d.id, d.priority, row_number() over (partition by d.priority order by d.nth,
-                    coalesce((select max(s.seq) from tasks s where s.stage = $1 and s.creator = d.creator), 0), d.due_at, d.id) as place
-                from due d
-                where $3 >= {UNLIMITED} or d.resumes = 1 or d.of_creator <= $3 - (select count(*) from tasks o
-                    where o.stage = $1 and o.creator = d.creator and o.state in ('queued', 'running') and o.permitted = 0)
+            "{}, ranked as (
+                select r.id, r.priority, row_number() over (partition by r.priority order by r.nth,
+                    coalesce((select max(s.seq) from tasks s where s.stage = $1 and s.creator = r.creator), 0), r.due_at, r.id) as place
+                from ready r
             )
-            select id, priority from ranked where place <= $4 order by priority, place"
+            select id, priority from ranked where place <= $4 order by priority, place",
+            ready_tasks(stage)
         );
         let values: [Value; 4] =
             [stage.as_str().into(), self.now.into(), room.per_creator.unwrap_or(UNLIMITED).into(), free.into()];
@@ -158,6 +146,62 @@ impl Tx {
         self.run(sql, [stage.as_str().into(), passes[0].into(), passes[1].into(), passes[2].into()]).await?;
         Ok(())
     }
+}
+
+impl super::Ledger {
+    /// What could be started now, released or not, where neither the stage's limit nor a pause of it stood in the way.
+    pub async fn ready(&self, stage: Stage, per_creator: Option<u32>, now: i64) -> Result<Ready> {
+        let sql = format!(
+            "{}, startable as (
+                select resumes from ready
+                union all
+                select case when {RESUMES} then 1 else 0 end as resumes from tasks t where t.stage = $1 and t.state = 'queued'
+            )
+            select resumes, count(*) as number from startable group by resumes",
+            ready_tasks(stage)
+        );
+        let values: [Value; 3] = [stage.as_str().into(), now.into(), per_creator.map_or(UNLIMITED, i64::from).into()];
+        let mut ready = Ready::default();
+        for row in self.all(&sql, values).await? {
+            let resumes: i32 = row.try_get("", "resumes")?;
+            let number: i64 = row.try_get("", "number")?;
+            if resumes == 1 { ready.resuming = number } else { ready.limited = number }
+        }
+        Ok(ready)
+    }
+}
+
+/// A publication that has its publish id resumes: it needs no permit, so no limit holds it up.
+const RESUMES: &str =
+    "exists (select 1 from publications r where r.video_id = t.video_id and r.publish_id is not null)";
+
+/// The beginning of a query over `ready`: the stage's ($1) tasks that are due ($2), of creators who are neither paused
+/// nor closed nor have as much out as their limit allows ($3).
+fn ready_tasks(stage: Stage) -> String {
+    let creators = match stage {
+        Stage::Edit | Stage::Confirm => String::new(),
+        Stage::Publish => format!(
+            "and exists (select 1 from accounts a where a.id = t.account_id and a.state = 'ACTIVE')
+             and ({RESUMES} or not exists (select 1 from limits l
+                where l.name = 'publish/' || t.creator and (l.closed_until > $2 or l.open_at > $2 and $3 < {UNLIMITED})))"
+        ),
+    };
+    format!(
+        "with due as (
+            select t.id, t.priority, t.creator, t.due_at, case when {RESUMES} then 1 else 0 end as resumes,
+                row_number() over (partition by t.priority, t.creator order by t.due_at, t.id) as nth,
+                row_number() over (partition by t.creator order by t.priority, t.due_at, t.id) as of_creator
+            from tasks t
+            where t.stage = $1 and t.state = 'waiting' and t.due_at <= $2
+                and not exists (select 1 from pauses p
+                    where p.name = 'account/' || t.account_id and coalesce(p.until_at, $2 + 1) > $2)
+                {creators}
+        ), ready as (
+            select d.* from due d
+            where $3 >= {UNLIMITED} or d.resumes = 1 or d.of_creator <= $3 - (select count(*) from tasks o
+                where o.stage = $1 and o.creator = d.creator and o.state in ('queued', 'running') and o.permitted = 0)
+        )"
+    )
 }
 
 #[cfg(test)]

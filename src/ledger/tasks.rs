@@ -65,6 +65,16 @@ impl Session {
         self.all(&sql, [account.into()]).await?.iter().map(read).collect()
     }
 
+    /// The task that asks TikTok what became of a publish id, if there is one already.
+    pub async fn confirming(&self, publish_id: &str) -> Result<Option<TaskRow>> {
+        let sql = format!(
+            "select {COLUMNS} from tasks where stage = 'confirm'
+             and video_id in (select video_id from publications where publish_id = $1){}",
+            self.for_update()
+        );
+        self.one(&sql, [publish_id.into()]).await?.as_ref().map(read).transpose()
+    }
+
     /// The tasks of these videos that have not ended.
     pub async fn open_tasks(&self, videos: &[VideoId]) -> Result<Vec<TaskRow>> {
         if videos.is_empty() {

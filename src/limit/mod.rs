@@ -68,6 +68,18 @@ pub async fn look(session: &Session, now: i64, asks: &[Ask]) -> Result<Verdict, 
     Ok(verdict)
 }
 
+/// How many permits could be taken now; None: as many as one likes.
+pub async fn open(session: &Session, now: i64, ask: &Ask) -> Result<Option<usize>, LedgerError> {
+    let row = session.limit(&ask.key.to_string()).await?;
+    if row.closed_until > now {
+        return Ok(Some(0));
+    }
+    Ok(ask.rate.map(|rate| {
+        let cells = fitted(&row.cells, rate);
+        cells.iter().filter(|&&taken_until| cell::decide(window(rate), taken_until, now).is_ok()).count()
+    }))
+}
+
 /// Takes one permit of each, or of none.
 pub async fn take(tx: &Tx, asks: &[Ask]) -> Result<Verdict, LedgerError> {
     let mut rows = Vec::with_capacity(asks.len());

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::{StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use url::Url;
 
 use super::answer::Refusal;
 use super::app::App;
@@ -18,6 +19,7 @@ use super::creator::CreatorSpec;
 use super::fault::{Fault, parse_duration};
 use super::journal::Entry;
 use super::record::{Filter, time};
+use super::webhook::{Event, may_send_to};
 use super::{page, video};
 
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -25,6 +27,9 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/", get(page::posts))
         .route("/sandbox/creators", get(creators).post(make_creator))
         .route("/sandbox/creators/{open_id}/avatar", get(avatar))
+        .route("/sandbox/creators/{open_id}/revoke", post(revoke))
+        .route("/sandbox/webhooks", get(webhooks).post(aim))
+        .route("/sandbox/webhooks/send", post(send))
         .route("/sandbox/faults", get(faults).post(add_faults).delete(clear_faults))
         .route("/sandbox/clock", get(clock).post(advance))
         .route("/sandbox/record", get(record))
@@ -72,6 +77,43 @@ async fn avatar(State(app): State<Arc<App>>, Path(open_id): Path<String>) -> Res
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100"><rect width="100" height="100" fill="hsl({hue} 60% 45%)"/><text x="50" y="68" font-family="sans-serif" font-size="52" text-anchor="middle" fill="#fff">{initial}</text></svg>"##
     );
     ([(header::CONTENT_TYPE, "image/svg+xml")], svg).into_response()
+}
+
+/// `application/json` like all that changes something, so that no foreign page can send it.
+async fn revoke(State(app): State<Arc<App>>, Path(open_id): Path<String>, Json(_): Json<Value>) -> Response {
+    match app.revoke(&open_id) {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+async fn webhooks(State(app): State<Arc<App>>) -> Json<Value> {
+    let url = app.webhooks.target().map(String::from);
+    Json(json!({"url": url, "deliveries": app.webhooks.deliveries()}))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Aim {
+    url: Option<String>,
+}
+
+async fn aim(State(app): State<Arc<App>>, Json(asked): Json<Aim>) -> Response {
+    let url = match asked.url.map(|url| Url::parse(&url)) {
+        None => None,
+        Some(Ok(url)) if may_send_to(&app.options, &url) => Some(url),
+        Some(_) => return bad("webhooks go to http://localhost and http://127.0.0.1 only"),
+    };
+    app.webhooks.aim(url);
+    webhooks(State(app)).await.into_response()
+}
+
+async fn send(State(app): State<Arc<App>>, Json(event): Json<Event>) -> Response {
+    if app.webhooks.target().is_none() {
+        return bad("nobody asked for webhooks; POST /sandbox/webhooks says where they go");
+    }
+    app.webhooks.send(event);
+    StatusCode::ACCEPTED.into_response()
 }
 
 async fn faults(State(app): State<Arc<App>>) -> Json<Value> {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use http::StatusCode;
 use secrecy::ExposeSecret;
 use sha2::Sha256;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,7 @@ use super::oauth::Grant;
 use super::options::Options;
 use super::record::{Call, Filter};
 use super::state::State;
+use super::webhook::{self, Webhooks};
 
 pub(super) struct App {
     pub(super) options: Options,
@@ -26,6 +28,7 @@ pub(super) struct App {
     pub(super) faults: Faults,
     /// Ends what waits for ever.
     pub(super) closing: CancellationToken,
+    pub(super) webhooks: Webhooks,
     held: Mutex<Held>,
     /// The hash of the first so many bytes of an upload, so that it needn't be read again at the end. A cache.
     pub(super) hashes: Mutex<HashMap<String, (u64, Sha256)>>,
@@ -37,7 +40,13 @@ struct Held {
 }
 
 impl App {
-    pub(super) fn new(options: Options, base_url: String, state: State, journal: Journal, clock: Clock) -> Self {
+    pub(super) fn new(
+        options: Options,
+        base_url: String,
+        state: State,
+        journal: Journal,
+        (clock, webhooks): (Clock, Webhooks),
+    ) -> Self {
         let faults = Faults::new(options.faults.clone());
         Self {
             options,
@@ -45,6 +54,7 @@ impl App {
             clock,
             faults,
             closing: CancellationToken::new(),
+            webhooks,
             held: Mutex::new(Held { state, journal }),
             hashes: Mutex::default(),
         }
@@ -71,6 +81,8 @@ impl App {
         let (entries, result) = decide(&mut held.state, now)?;
         if !entries.is_empty() {
             held.journal.append(&entries).map_err(Refusal::internal)?;
+            let news = entries.iter().flat_map(|entry| webhook::news(&self.options, &held.state, entry, now));
+            news.for_each(|event| self.webhooks.send(event));
             entries.into_iter().for_each(|entry| held.state.apply(entry));
         }
         Ok(result)
@@ -116,6 +128,15 @@ impl App {
             let grant = Grant::new(creator.open_id.clone(), scopes, &self.options, now);
             let tokens = grant.tokens(creator.display_name.clone(), now);
             Ok((vec![Entry::Creator(creator), Entry::Grant(grant)], tokens))
+        })
+    }
+
+    pub(super) fn revoke(&self, open_id: &str) -> Result<(), Refusal> {
+        self.step(|state, _| {
+            if !state.creators.contains_key(open_id) {
+                return Err(Refusal::new(StatusCode::NOT_FOUND, "not_found", "There is no such creator"));
+            }
+            Ok((vec![Entry::Revoked { open_id: open_id.to_owned() }], ()))
         })
     }
 

@@ -62,7 +62,8 @@ pub(super) async fn authorize(app: &App, received: &mut Received, body: &[u8]) -
         let error = [("error", "access_denied"), ("error_description", "The user did not give consent")];
         return Ok(back(asked.redirect, &error, &asked_for));
     }
-    let (code, scopes) = (hex(&rand::random::<[u8; 24]>()), asked.scopes.join(","));
+    let granted = granted(&asked.scopes, body);
+    let (code, scopes) = (hex(&rand::random::<[u8; 24]>()), granted.join(","));
     received.call.open_id = app.step(|state, now| {
         let fresh = Creator::new(name, app.options.audited);
         let open_id = fresh.open_id.clone();
@@ -73,7 +74,7 @@ pub(super) async fn authorize(app: &App, received: &mut Received, body: &[u8]) -
         entries.push(Entry::Code(Code {
             code: code.clone(),
             open_id: open_id.clone(),
-            scopes: asked.scopes,
+            scopes: granted,
             redirect_uri: asked.redirect_uri,
             code_challenge: asked.code_challenge,
             expires_at: now + millis(CODE_LIFETIME),
@@ -82,6 +83,14 @@ pub(super) async fn authorize(app: &App, received: &mut Received, body: &[u8]) -
     })?;
     app.sync().await?;
     Ok(back(asked.redirect, &[("code", &code), ("scopes", &scopes)], &asked_for))
+}
+
+/// The person may grant less than was asked for. A form that leaves the choice out grants it all.
+fn granted(asked: &[String], body: &[u8]) -> Vec<String> {
+    let form: Vec<(String, String)> = url::form_urlencoded::parse(body).into_owned().collect();
+    let has = |wanted: &str, value: &str| form.iter().any(|(name, given)| name == wanted && given == value);
+    let choice = has("chosen", "yes");
+    asked.iter().filter(|scope| !choice || has("scope", scope)).cloned().collect()
 }
 
 /// A redirect with these and the state.

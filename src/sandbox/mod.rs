@@ -11,7 +11,7 @@
 //! init and status, `upload` for chunks, `oauth` and `authorize` for logins. What became of it is a
 //! `record::Call` in the journal. A refusal carries the rule's name in the header `X-Sandbox-Rule`.
 //!
-//! `admin` has the sandbox's own routes, under `/sandbox/`, and `page` what people look at.
+//! `webhook` tells what happened to whoever asked for it. `admin` has the sandbox's own routes, under `/sandbox/`, and `page` what people look at.
 
 mod admin;
 mod answer;
@@ -33,6 +33,7 @@ mod state;
 mod task;
 mod upload;
 mod video;
+mod webhook;
 
 use std::io;
 use std::net::SocketAddr;
@@ -46,18 +47,21 @@ use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 use http::{HeaderValue, header};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 pub use self::creator::{CreatorSpec, Tokens};
 pub use self::fault::{Action, BadFault, Fault, Target};
 pub use self::options::{Abandoned, AfterComplete, Limits, Options, RangeAnswer, Readings, StoredAgain};
 pub use self::record::{Call, Filter, Kind, Post};
+pub use self::webhook::{Delivery, Event};
 
 use self::app::App;
 use self::clock::Clock;
 use self::cut::{Cuttable, Peer};
 use self::journal::{Entry, Journal};
 use self::state::State;
+use self::webhook::Webhooks;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -100,7 +104,10 @@ impl Sandbox {
         let listening = |source| Error::Listen { address: options.listen, source };
         let listener = TcpListener::bind(options.listen).await.map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
-        let app = Arc::new(App::new(options, format!("http://{address}"), state, journal, clock));
+        let (told, queue) = mpsc::unbounded_channel();
+        let webhooks = Webhooks::new(options.webhook_url.clone(), told);
+        let app = Arc::new(App::new(options, format!("http://{address}"), state, journal, (clock, webhooks)));
+        tokio::spawn(webhook::run(app.clone(), queue));
         let service = router(app.clone()).into_make_service_with_connect_info::<Peer>();
         let closing = app.closing.clone();
         let serve =
@@ -139,6 +146,27 @@ impl Sandbox {
     /// Sets the sandbox's clock forward.
     pub fn advance(&self, by: Duration) -> Result<(), Error> {
         self.app.advance(by).map_err(failed)
+    }
+
+    /// The person takes the app's permission away, as in TikTok's own settings.
+    pub async fn revoke(&self, open_id: &str) -> Result<(), Error> {
+        self.app.revoke(open_id).map_err(failed)?;
+        self.app.sync().await.map_err(failed)
+    }
+
+    /// Where webhooks go from now on. None: there are none.
+    pub fn send_webhooks_to(&self, url: Option<url::Url>) {
+        self.app.webhooks.aim(url);
+    }
+
+    /// Sends an event that need not have happened.
+    pub fn send_webhook(&self, event: Event) {
+        self.app.webhooks.send(event);
+    }
+
+    /// What became of the webhooks so far, in the order in which they were done with.
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        self.app.webhooks.deliveries()
     }
 
     /// All posts, oldest first.

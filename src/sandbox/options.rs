@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use url::Url;
 
 use super::fault::Fault;
 
@@ -24,6 +25,8 @@ pub struct Options {
     pub redirect_uris: Vec<String>,
     /// The consent page answers by itself with yes, as the creator of this name.
     pub auto_approve: Option<String>,
+    /// Where webhooks are sent to, if anywhere.
+    pub webhook_url: Option<Url>,
     /// How many times faster than the wall clock the sandbox's clock runs. `Date` follows it.
     pub clock_scale: f64,
     /// How long an upload URL lives.
@@ -58,6 +61,7 @@ impl Options {
             client_secret: SecretString::from(client_secret.into()),
             redirect_uris: Vec::new(),
             auto_approve: None,
+            webhook_url: None,
             clock_scale: 1.0,
             url_expiry: Duration::from_hours(1),
             access_token_lifetime: Duration::from_hours(2),

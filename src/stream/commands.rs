@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use fred::clients::Client;
 use fred::interfaces::StreamsInterface;
 use fred::types::Value;
 use fred::types::streams::{XCap, XID};
@@ -25,17 +26,22 @@ impl Streams {
             Some(id) => XCap::try_from(("MINID", "~", id.as_str()))?,
             None => XCap::from(None),
         };
-        let client = self.client(Purpose::Append, 1).await?;
-        let fields: Vec<(&str, String)> = entry.fields().to_vec();
-        let id: String = self.heard(client.xadd(stream, false, cap, XID::Auto, fields).await)?;
+        let (cap, fields) = (&cap, &entry.fields());
+        let id: String = self
+            .link(stage)
+            .send(Purpose::Append, |client| async move {
+                client.xadd(stream, false, cap.clone(), XID::Auto, fields.to_vec()).await
+            })
+            .await?;
         self.appended(stage, &id);
         Ok(id)
     }
 
     pub async fn acknowledge(&self, stage: Stage, ids: Vec<String>) -> Result<()> {
         let (stream, group) = names(stage)?;
-        let client = self.client(Purpose::Acknowledge, 1).await?;
-        let _: u64 = self.heard(client.xack(stream, group, ids).await)?;
+        let ids = &ids;
+        let acknowledge = |client: Client| async move { client.xack::<u64, _, _, _>(stream, group, ids.clone()).await };
+        self.link(stage).send(Purpose::Acknowledge, acknowledge).await?;
         Ok(())
     }
 
@@ -43,62 +49,63 @@ impl Streams {
     /// was not there.
     pub async fn ensure_group(&self, stage: Stage) -> Result<bool> {
         let (stream, group) = names(stage)?;
-        let client = self.client(Purpose::Repair, 1).await?;
-        let made = client.xgroup_create(stream, group, XID::Manual("0".into()), true).await;
-        match self.heard::<Value>(made) {
-            Ok(_) => Ok(true),
-            Err(StreamError::Refused(text)) if text.starts_with("BUSYGROUP") => Ok(false),
-            Err(error) => Err(error),
-        }
+        self.link(stage)
+            .send(Purpose::Repair, |client| async move {
+                match client.xgroup_create::<Value, _, _, _>(stream, group, XID::Manual("0".into()), true).await {
+                    Ok(_) => Ok(true),
+                    Err(error) if error.details().starts_with("BUSYGROUP") => Ok(false),
+                    Err(error) => Err(error),
+                }
+            })
+            .await
     }
 
     /// One page of the pending list, after this id (exclusive; none: from the start). A scan that begins again at the
     /// head would never see the tail.
     pub async fn pending(&self, stage: Stage, after: Option<&str>, most: u64) -> Result<Vec<Pending>> {
         let (stream, group) = names(stage)?;
-        let client = self.client(Purpose::Repair, 1).await?;
         let start = after.map_or("-".to_owned(), |id| format!("({id}"));
-        let page = client.xpending(stream, group, (start.as_str(), "+", most)).await;
-        let page: Value = self.heard(page)?;
-        Ok(reply::pending(page))
+        let start = start.as_str();
+        let ask = |client: Client| async move { client.xpending(stream, group, (start, "+", most)).await };
+        Ok(reply::pending(self.link(stage).send(Purpose::Repair, ask).await?))
     }
 
     /// The line of the pending list for one entry.
     pub async fn pending_entry(&self, stage: Stage, id: &str) -> Result<Option<Pending>> {
         let (stream, group) = names(stage)?;
-        let client = self.client(Purpose::Repair, 1).await?;
-        let page: Value = self.heard(client.xpending(stream, group, (id, id, 1)).await)?;
-        Ok(reply::pending(page).into_iter().next())
+        let ask = |client: Client| async move { client.xpending(stream, group, (id, id, 1)).await };
+        Ok(reply::pending(self.link(stage).send(Purpose::Repair, ask).await?).into_iter().next())
     }
 
     /// Takes an entry over from whoever has it. None: nobody has it, it is neither on the stream nor pending.
     pub async fn claim(&self, stage: Stage, consumer: &str, id: &str) -> Result<Option<Delivery>> {
         let (stream, group) = names(stage)?;
-        let client = self.client(Purpose::Repair, 1).await?;
-        let claimed = client.xclaim(stream, group, consumer, 0, id, None, None, None, false, false).await;
-        let claimed: Value = self.heard(claimed)?;
-        let claimed = reply::entries(claimed).into_iter().next();
+        let claim = |client: Client| async move {
+            client.xclaim(stream, group, consumer, 0, id, None, None, None, false, false).await
+        };
+        let claimed = reply::entries(self.link(stage).send(Purpose::Repair, claim).await?).into_iter().next();
         Ok(claimed.filter(|delivery| !matches!(delivery.content, Content::Gone)))
     }
 
     /// Removes a consumer, but only when nothing is pending with it: removing it would destroy its entries.
     pub async fn remove_consumer(&self, stage: Stage, consumer: &str) -> Result<bool> {
         let (stream, group) = names(stage)?;
-        let client = self.client(Purpose::Repair, 1).await?;
-        let held: Value = self.heard(client.xpending(stream, group, ("-", "+", 1, consumer)).await)?;
-        if !reply::pending(held).is_empty() {
+        let link = self.link(stage);
+        let ask = |client: Client| async move { client.xpending(stream, group, ("-", "+", 1, consumer)).await };
+        if !reply::pending(link.send(Purpose::Repair, ask).await?).is_empty() {
             return Ok(false);
         }
-        let client = self.client(Purpose::Repair, 1).await?;
-        let _: Value = self.heard(client.xgroup_delconsumer(stream, group, consumer).await)?;
+        let remove =
+            |client: Client| async move { client.xgroup_delconsumer::<Value, _, _, _>(stream, group, consumer).await };
+        link.send(Purpose::Repair, remove).await?;
         Ok(true)
     }
 
     /// The names of a group's consumers.
     pub async fn consumers(&self, stage: Stage) -> Result<Vec<String>> {
         let (stream, group) = names(stage)?;
-        let client = self.client(Purpose::Repair, 1).await?;
-        let list: Vec<HashMap<String, Value>> = self.heard(client.xinfo_consumers(stream, group).await)?;
+        let ask = |client: Client| async move { client.xinfo_consumers(stream, group).await };
+        let list: Vec<HashMap<String, Value>> = self.link(stage).send(Purpose::Repair, ask).await?;
         Ok(list.into_iter().filter_map(|mut consumer| consumer.remove("name")?.into_string()).collect())
     }
 }

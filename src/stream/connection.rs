@@ -1,20 +1,20 @@
-//! Connections to Redis: one for all commands, one more for each reader.
+//! A handle on Redis: a connection for all commands, in a cluster one for each stream, and one more for each reader.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use fred::clients::Client;
-use fred::error::ErrorKind;
-use fred::interfaces::{ClientLike, StreamsInterface};
-use fred::types::Builder;
-use fred::types::config::{Config, ReconnectPolicy, TcpConfig};
+use fred::interfaces::StreamsInterface;
+use fred::types::config::Config;
+use rustls::pki_types::CertificateDer;
 
+use super::cluster::{Nodes, Route};
 use super::commands::{names, older};
-use super::line::Line;
+use super::info::Server;
+use super::link::Link;
 use super::quota::Quota;
-use super::{Meter, Purpose, Result, StreamError};
+use super::{Meter, Purpose, Result, StreamError, tls};
 use crate::event::Stage;
 
 #[derive(Debug, Clone)]
@@ -27,6 +27,8 @@ pub struct Options {
     pub longest_pause: Duration,
     /// While the quota is used up: the first and the longest pause between two questions whether it still is.
     pub quota_pauses: (Duration, Duration),
+    /// The authorities that may have signed a server's certificate; empty: those that the system trusts.
+    pub authorities: Vec<CertificateDer<'static>>,
 }
 
 impl Default for Options {
@@ -36,6 +38,7 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(5),
             longest_pause: Duration::from_secs(5),
             quota_pauses: (Duration::from_secs(20), Duration::from_secs(300)),
+            authorities: Vec::new(),
         }
     }
 }
@@ -47,20 +50,17 @@ pub struct Streams {
 }
 
 pub(super) struct Inner {
-    line: Line,
+    /// One, or in a cluster one for each stream.
+    links: Vec<Link>,
     config: Config,
     options: Options,
     meter: Meter,
-    pub(super) quota: Arc<Quota>,
+    quota: Arc<Quota>,
     /// False once Redis has refused to wake a reader: some know no CLIENT UNBLOCK.
     pub(super) unblocks: AtomicBool,
     trim: Mutex<[Trim; 2]>,
-    /// Commands in a row that got no answer on a connection that seems to stand.
-    unheard: AtomicU32,
+    server: OnceLock<Server>,
 }
-
-/// After so many the connection is replaced: a peer that is gone without a word is not noticed otherwise.
-const UNHEARD: u32 = 3;
 
 /// How far a stream may be trimmed, as far as is known.
 #[derive(Default)]
@@ -76,34 +76,36 @@ impl Streams {
         let mut config = Config::from_url(url).map_err(|error| StreamError::Rejected(error.details().to_owned()))?;
         // A first connection fails at once; later ones are tried again for ever.
         config.fail_fast = true;
-        let quota = Arc::new(Quota::new(options.quota_pauses.0, options.quota_pauses.1));
-        let line = Line::new(build(&config, &options)?, meter.clone(), quota.clone());
-        match line.ready().await {
-            // A process that starts while the quota is used up waits like those that run.
-            Ok(_) | Err(StreamError::QuotaExceeded(_)) => {}
-            Err(error) => return Err(error),
+        if config.tls.is_some() && !options.authorities.is_empty() {
+            config.tls = Some(tls::trusting(&options.authorities)?.into());
         }
-        Ok(Self {
-            inner: Arc::new(Inner {
-                line,
-                config,
-                options,
-                meter,
-                quota,
-                unblocks: AtomicBool::new(true),
-                trim: Mutex::default(),
-                unheard: AtomicU32::new(0),
-            }),
-        })
+        let quota = Arc::new(Quota::new(options.quota_pauses.0, options.quota_pauses.1));
+        let links = match Nodes::of(&config) {
+            None => vec![Link::open(&config, &options, (&meter, &quota), None).await?],
+            Some(nodes) => {
+                let mut links = Vec::new();
+                for stage in Stage::STREAMED {
+                    let route = Route::new(nodes.clone());
+                    let link = Link::open(&config, &options, (&meter, &quota), Some(route)).await?;
+                    find(&link, stage).await?;
+                    links.push(link);
+                }
+                links
+            }
+        };
+        let server = OnceLock::new();
+        let unblocks = AtomicBool::new(true);
+        let trim = Mutex::default();
+        Ok(Self { inner: Arc::new(Inner { links, config, options, meter, quota, unblocks, trim, server }) })
     }
 
     pub fn meter(&self) -> &Meter {
         &self.inner.meter
     }
 
-    /// Whether the command connection stands, and commands are taken on it. Costs no command.
+    /// Whether the connections for commands stand, and commands are taken on them. Costs no command.
     pub fn connected(&self) -> bool {
-        self.inner.line.stands() && self.over_quota().is_none()
+        self.inner.links.iter().all(Link::connected) && self.over_quota().is_none()
     }
 
     /// While the plan's commands are used up: what Redis said. Nothing is sent then, see [`Streams::ask_again`].
@@ -117,32 +119,18 @@ impl Streams {
         if !self.inner.quota.may_ask() {
             return;
         }
-        let asked = async {
-            let client = self.inner.line.ready().await?;
-            self.inner.meter.count(Purpose::Look, 1);
-            Ok::<u64, StreamError>(client.xlen(names(Stage::Edit)?.0).await?)
-        };
-        match asked.await {
+        let Ok((stream, _)) = names(Stage::Edit) else { return };
+        let ask = |client: Client| async move { client.xlen::<u64, _>(stream).await };
+        match self.link(Stage::Edit).send_in_spite(Purpose::Look, ask).await {
             Err(StreamError::QuotaExceeded(_) | StreamError::Unavailable(_)) => {}
             Ok(_) | Err(_) => self.inner.quota.end(),
         }
     }
 
-    /// The way to send so many commands: they are counted, and refused here while the quota is used up.
-    pub(super) async fn client(&self, purpose: Purpose, commands: u64) -> Result<Client> {
-        self.client_on(&self.inner.line, purpose, commands).await
-    }
-
-    /// The same, on a line of one's own.
-    pub(super) async fn client_on(&self, line: &Line, purpose: Purpose, commands: u64) -> Result<Client> {
-        self.inner.quota.open()?;
-        let client = line.ready().await?;
-        self.inner.meter.count(purpose, commands);
-        Ok(client)
-    }
-
     pub async fn close(&self) {
-        self.inner.line.close().await;
+        for link in &self.inner.links {
+            link.close().await;
+        }
     }
 
     pub(super) fn command_timeout(&self) -> Duration {
@@ -150,41 +138,29 @@ impl Streams {
     }
 
     pub(super) fn clustered(&self) -> bool {
-        self.inner.config.server.is_clustered()
+        self.inner.links.len() > 1
     }
 
-    /// Another connection of the same kind.
-    pub(super) async fn another(&self) -> Result<Line> {
-        self.inner.quota.open()?;
-        let client = build(&self.inner.config, &self.inner.options)?;
-        let line = Line::new(client, self.inner.meter.clone(), self.inner.quota.clone());
-        line.ready().await?;
-        Ok(line)
+    /// The connection for a stage's commands.
+    pub(super) fn link(&self, stage: Stage) -> &Link {
+        &self.inner.links[slot(stage) % self.inner.links.len()]
     }
 
-    /// Takes note whether a command on the connection for commands was answered, and how.
-    pub(super) fn heard<T>(&self, answer: Result<T, fred::error::Error>) -> Result<T> {
-        match &answer {
-            Err(error) if *error.kind() == ErrorKind::Timeout && self.inner.line.stands() => {
-                if self.inner.unheard.fetch_add(1, Ordering::Relaxed) + 1 == UNHEARD {
-                    tokio::spawn(self.clone().reconnect());
-                }
-            }
-            _ => self.inner.unheard.store(0, Ordering::Relaxed),
-        }
-        let answer = answer.map_err(StreamError::from);
-        self.inner.quota.heard(&answer);
-        answer
+    /// Another connection to where the stage's stream is.
+    pub(super) async fn another(&self, stage: Stage) -> Result<Link> {
+        let inner = &self.inner;
+        let route = self.link(stage).route().map(Route::again);
+        inner.quota.open()?;
+        Link::open(&inner.config, &inner.options, (&inner.meter, &inner.quota), route).await
     }
 
-    async fn reconnect(self) {
-        tracing::warn!("Redis does not answer on the connection for commands: it is replaced");
-        let client = self.inner.line.client();
-        let replaced = tokio::time::timeout(self.inner.options.connect_timeout, client.force_reconnection());
-        if !matches!(replaced.await, Ok(Ok(()))) {
-            tracing::warn!("the connection for commands can't be replaced yet; Redis is still tried");
-        }
-        self.inner.unheard.store(0, Ordering::Relaxed);
+    /// What was learned of the server when the process started.
+    pub fn about(&self) -> Option<&Server> {
+        self.inner.server.get()
+    }
+
+    pub(super) fn learned(&self, server: Server) -> &Server {
+        self.inner.server.get_or_init(|| server)
     }
 
     /// Below this id nothing on the stage's stream is live: the next append may trim there.
@@ -213,21 +189,11 @@ fn slot(stage: Stage) -> usize {
     usize::from(stage != Stage::Edit)
 }
 
-fn build(config: &Config, options: &Options) -> Result<Client> {
-    let clustered = config.server.is_clustered();
-    let longest_pause = u32::try_from(options.longest_pause.as_millis()).unwrap_or(5_000);
-    Ok(Builder::from_config(config.clone())
-        .with_connection_config(|connection| {
-            connection.connection_timeout = options.connect_timeout;
-            connection.internal_command_timeout = options.connect_timeout;
-            connection.max_command_attempts = 1;
-            connection.disable_cluster_health_check = !clustered;
-            // A bounded buffer: while Redis is away, calls fail in bounded time and memory stays flat.
-            connection.max_command_buffer_len = 10_000;
-            connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
-        })
-        .with_performance_config(|performance| performance.default_command_timeout = options.command_timeout)
-        // With jitter by fred; 0 attempts means for ever.
-        .set_policy(ReconnectPolicy::new_exponential(0, 100, longest_pause, 2))
-        .build()?)
+/// Asks for the stream, so that the connection comes to the node that has it. One that is away is found later.
+async fn find(link: &Link, stage: Stage) -> Result<()> {
+    let (stream, _) = names(stage)?;
+    match link.send(Purpose::Connect, |client| async move { client.xlen::<u64, _>(stream).await }).await {
+        Err(error @ StreamError::Rejected(_)) => Err(error),
+        _ => Ok(()),
+    }
 }

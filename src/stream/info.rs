@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
+use fred::clients::Client;
 use fred::interfaces::{ClientLike, StreamsInterface};
-use fred::types::{InfoKind, Value};
+use fred::types::Value;
 
 use super::commands::names;
-use super::{Purpose, Result, StreamError, Streams};
+use super::{ONE_OF_A_CLUSTER, Purpose, Result, StreamError, Streams};
 use crate::event::Stage;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,21 +38,24 @@ pub struct Server {
     pub version: String,
     pub append_only: Option<bool>,
     pub eviction: Option<String>,
+    /// It is a node of a Redis Cluster.
+    pub cluster: bool,
 }
 
 impl Streams {
     /// Length, group and consumers of a stage's stream: three commands.
     pub async fn stream_info(&self, stage: Stage) -> Result<StreamInfo> {
         let (stream, group) = names(stage)?;
-        let client = self.client(Purpose::Look, 1).await?;
-        let about: HashMap<String, Value> = match self.heard(client.xinfo_stream(stream, false, None).await) {
+        let link = self.link(stage);
+        let ask = |client: Client| async move { client.xinfo_stream(stream, false, None).await };
+        let about: HashMap<String, Value> = match link.send(Purpose::Look, ask).await {
             Ok(about) => about,
             Err(StreamError::Refused(text)) if text.contains("no such key") => return Ok(StreamInfo::default()),
             Err(error) => return Err(error),
         };
         let number = |map: &HashMap<String, Value>, name: &str| map.get(name).and_then(Value::as_u64);
-        let client = self.client(Purpose::Look, 1).await?;
-        let groups: Vec<HashMap<String, Value>> = self.heard(client.xinfo_groups(stream).await)?;
+        let ask = |client: Client| async move { client.xinfo_groups(stream).await };
+        let groups: Vec<HashMap<String, Value>> = link.send(Purpose::Look, ask).await?;
         let mine =
             groups.into_iter().find(|one| one.get("name").and_then(|name| name.as_string()).as_deref() == Some(group));
         let group = match mine {
@@ -71,8 +75,8 @@ impl Streams {
 
     async fn consumer_infos(&self, stage: Stage) -> Result<Vec<ConsumerInfo>> {
         let (stream, group) = names(stage)?;
-        let client = self.client(Purpose::Look, 1).await?;
-        let list: Vec<HashMap<String, Value>> = self.heard(client.xinfo_consumers(stream, group).await)?;
+        let ask = |client: Client| async move { client.xinfo_consumers(stream, group).await };
+        let list: Vec<HashMap<String, Value>> = self.link(stage).send(Purpose::Look, ask).await?;
         Ok(list
             .into_iter()
             .filter_map(|one| {
@@ -85,21 +89,43 @@ impl Streams {
             .collect())
     }
 
-    /// Version, persistence and eviction, as far as the server tells: managed ones leave out what they like, or refuse.
-    pub async fn server(&self) -> Result<Server> {
-        let client = self.client(Purpose::Look, 1).await?;
-        let text: String = match self.heard(client.info(None::<InfoKind>).await) {
-            Err(StreamError::Refused(_)) => return Ok(Server::default()),
-            other => other?,
+    /// Version, persistence and eviction, as far as the server tells: one command. Asked when a process starts.
+    pub async fn recognise(&self) -> Result<&Server> {
+        let text = self.link(Stage::Edit).send(Purpose::Look, |client| async move { client.info(None).await }).await;
+        let text: String = match text {
+            Ok(text) => text,
+            // A user without INFO, or a service that hasn't got it: nothing is known then.
+            // Or it says nothing at all at the moment, having taken all the commands that were paid for.
+            Err(StreamError::Rejected(text) | StreamError::Refused(text) | StreamError::QuotaExceeded(text)) => {
+                tracing::debug!(%text, "the server does not say what it is");
+                String::new()
+            }
+            Err(error) => return Err(error),
         };
+        let server = Server::of(&text);
+        if server.cluster && !self.clustered() {
+            return Err(StreamError::Rejected(ONE_OF_A_CLUSTER.to_owned()));
+        }
+        Ok(self.learned(server))
+    }
+}
+
+impl Server {
+    fn of(info: &str) -> Self {
         let line = |name: &str| {
-            text.lines()
+            info.lines()
                 .find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(|value| value.trim().to_owned()))
         };
-        Ok(Server {
-            version: line("redis_version").unwrap_or_default(),
+        Self {
+            version: line("valkey_version").or_else(|| line("redis_version")).unwrap_or_default(),
             append_only: line("aof_enabled").map(|value| value == "1"),
             eviction: line("maxmemory_policy"),
-        })
+            cluster: line("redis_mode").is_some_and(|mode| mode == "cluster"),
+        }
+    }
+
+    /// Keys may be thrown out when it is full.
+    pub fn evicts(&self) -> Option<bool> {
+        self.eviction.as_deref().map(|policy| policy != "noeviction")
     }
 }

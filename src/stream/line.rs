@@ -19,9 +19,9 @@ use super::quota::Quota;
 use super::{Meter, Purpose, Result, StreamError};
 use crate::outcome::backoff;
 
-/// The commands of one connection's set-up: PING (or HELLO with a password), CLIENT ID, INFO server. A database number
+/// The commands of one connection's set-up: PING (or AUTH with a password), CLIENT ID, INFO server. A database number
 /// in the URL adds SELECT.
-pub(super) const COMMANDS_TO_CONNECT: u64 = 3;
+const COMMANDS_TO_CONNECT: u64 = 3;
 
 /// Closes in a row, without a command between them, after which a connection rests.
 const IDLE_CLOSES: u32 = 2;
@@ -116,7 +116,7 @@ impl Line {
 
     pub(super) async fn close(&self) {
         if !self.inner.resting.load(Ordering::SeqCst) {
-            self.client().quit().await.ok();
+            self.inner.quit().await;
         }
     }
 }
@@ -147,6 +147,14 @@ impl Inner {
         self.idle_closes.store(0, Ordering::SeqCst);
         self.failed.store(false, Ordering::SeqCst);
         Ok(made)
+    }
+
+    async fn quit(&self) {
+        let client = self.client();
+        if client.state() == ClientState::Connected {
+            self.meter.count(Purpose::Connect, 1);
+        }
+        client.quit().await.ok();
     }
 
     fn count_set_up(&self) {
@@ -184,7 +192,7 @@ impl Inner {
             self.resting.store(false, Ordering::SeqCst);
             return;
         }
-        self.client().quit().await.ok();
+        self.quit().await;
         if let Some(handle) = driver.handle.take() {
             tokio::time::timeout(FAREWELL, handle).await.ok();
         }

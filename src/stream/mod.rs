@@ -9,14 +9,17 @@
 //! Every command is sent once (`max_attempts` 1): a repeated XADD doubles an entry, a repeated XREADGROUP skips some.
 //! Every command is counted where it is sent ([`Meter`]). A blocking read has a connection of its own.
 
+mod cluster;
 mod commands;
 mod connection;
 mod info;
 mod line;
+mod link;
 mod meter;
 mod quota;
 mod reader;
 mod reply;
+mod tls;
 
 use std::collections::HashMap;
 
@@ -72,6 +75,9 @@ pub enum StreamError {
     Refused(String),
 }
 
+const ONE_OF_A_CLUSTER: &str = "it is a node of a Redis Cluster, which has the two streams on different nodes; \
+    expected a URL that begins with redis-cluster:// (rediss-cluster:// with TLS)";
+
 /// What people can read of an error of the operating system, which fred hands on in Rust's debug form:
 /// `Os { code: 111, kind: ConnectionRefused, message: "Connection refused" }`.
 fn plain(details: &str) -> String {
@@ -91,7 +97,13 @@ impl From<fred::error::Error> for StreamError {
     fn from(error: fred::error::Error) -> Self {
         use fred::error::ErrorKind;
         let text = plain(error.details());
+        if let Some(refused) = tls::refusal(&text) {
+            return Self::Rejected(refused);
+        }
         let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| text.starts_with(prefix));
+        if text.starts_with("MOVED ") {
+            return Self::Rejected(ONE_OF_A_CLUSTER.to_owned());
+        }
         if starts(&["NOGROUP", "UNBLOCKED"]) {
             return Self::NoGroup;
         }
@@ -112,6 +124,7 @@ impl From<fred::error::Error> for StreamError {
             "MISCONF",
             "BUSY ",
             "TRYAGAIN",
+            "ASK ",
             "NOREPLICAS",
         ]) {
             return Self::Unavailable(text);

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use fred::interfaces::{ClientInterface, ClientLike, StreamsInterface};
-use fred::types::ClientUnblockFlag;
+use fred::clients::Client;
+use fred::interfaces::{ClientLike, StreamsInterface};
 use fred::types::config::Options as CommandOptions;
-use fred::types::{Key, Value};
+use fred::types::{ClusterHash, CustomCommand, Key, Value};
 use tokio::task::JoinHandle;
 
 use super::commands::names;
-use super::line::Line;
+use super::link::Link;
 use super::{Delivery, Purpose, Result, StreamError, Streams, reply};
 use crate::event::Stage;
 
@@ -39,15 +39,15 @@ pub struct Reader {
 
 struct Inner {
     streams: Streams,
-    line: Line,
+    link: Link,
     stage: Stage,
     consumer: String,
 }
 
 impl Reader {
     pub async fn open(streams: &Streams, stage: Stage, consumer: &str) -> Result<Self> {
-        let line = streams.another().await?;
-        Ok(Self { inner: Arc::new(Inner { streams: streams.clone(), line, stage, consumer: consumer.to_owned() }) })
+        let link = streams.another(stage).await?;
+        Ok(Self { inner: Arc::new(Inner { streams: streams.clone(), link, stage, consumer: consumer.to_owned() }) })
     }
 
     pub fn consumer(&self) -> &str {
@@ -102,15 +102,15 @@ impl Reader {
 
     /// Replaces a connection that is suspected to be dead; false: it can't be had yet.
     pub async fn reconnect(&self) -> bool {
-        let replaced = tokio::time::timeout(WAKE, self.inner.line.client().force_reconnection()).await;
-        if replaced.is_err() {
+        let replaced = tokio::time::timeout(WAKE, self.inner.link.reconnect()).await.unwrap_or(false);
+        if !replaced {
             tracing::warn!(stage = %self.inner.stage, "the reading connection can't be replaced yet; Redis is still tried");
         }
-        matches!(replaced, Ok(Ok(())))
+        replaced
     }
 
     pub async fn close(&self) {
-        self.inner.line.close().await;
+        self.inner.link.close().await;
     }
 }
 
@@ -120,35 +120,32 @@ impl Inner {
         let patience = block.unwrap_or_default() + self.streams.command_timeout();
         let options = CommandOptions { max_attempts: Some(1), timeout: Some(patience), ..CommandOptions::default() };
         let block = block.map(|block| u64::try_from(block.as_millis()).unwrap_or(u64::MAX).max(1));
-        let client = self.streams.client_on(&self.line, Purpose::Read, 1).await?;
-        let reply = client
-            .with_options(&options)
-            .xreadgroup(group, self.consumer.as_str(), most, block, false, Key::from(stream), from)
-            .await;
-        let answer: Result<Value> = reply.map_err(StreamError::from);
-        self.streams.inner.quota.heard(&answer);
-        answer.map(reply::read)
+        let options = &options;
+        let read = |client: Client| async move {
+            let consumer = self.consumer.as_str();
+            client.with_options(options).xreadgroup(group, consumer, most, block, false, Key::from(stream), from).await
+        };
+        Ok(reply::read(self.link.send(Purpose::Read, read).await?))
     }
 
-    /// Asks Redis to end the blocked read; false where that can't be asked.
+    /// Asks Redis to end the blocked read; false where that can't be asked. Sent over the connection for the stage's
+    /// commands: fred's own way is a further connection, with a set-up of its own.
     async fn unblock(&self) -> bool {
-        if self.streams.clustered() {
-            self.line.client().unblock_self(Some(ClientUnblockFlag::Timeout)).await.ok();
-            return true;
-        }
-        let ids = self.line.client().connection_ids();
-        if ids.is_empty() || !self.streams.inner.unblocks.load(Ordering::Relaxed) {
-            return false;
-        }
-        for id in ids.into_values() {
-            let Ok(client) = self.streams.client(Purpose::Repair, 1).await else { return false };
-            let woken = client.client_unblock(id, Some(ClientUnblockFlag::Timeout)).await;
-            if let Err(StreamError::Refused(_)) = self.streams.heard::<Value>(woken) {
-                self.streams.inner.unblocks.store(false, Ordering::Relaxed);
-                return false;
+        let unblocks = &self.streams.inner.unblocks;
+        let Some(id) = self.link.id().filter(|_| unblocks.load(Ordering::Relaxed)) else { return false };
+        let unblock = |client: Client| async move {
+            let client_unblock = CustomCommand::new_static("CLIENT", ClusterHash::Random, false);
+            client.custom::<Value, Value>(client_unblock, vec!["UNBLOCK".into(), id.into(), "TIMEOUT".into()]).await
+        };
+        match self.streams.link(self.stage).send(Purpose::Repair, unblock).await {
+            // Not there, or not for this user.
+            Err(StreamError::Refused(_) | StreamError::Rejected(_)) => {
+                unblocks.store(false, Ordering::Relaxed);
+                false
             }
+            Err(StreamError::QuotaExceeded(_)) => false,
+            _ => true,
         }
-        true
     }
 }
 

@@ -3,7 +3,7 @@
 //! The data: [`wire`] has what is sent and taken, [`refusal`] the one table of everything TikTok can say no with,
 //! [`upload_url::UploadUrl`] a checked secret. The [`client::Client`] makes one request per call: it repeats nothing,
 //! follows nothing, and tells "surely not sent" from "the answer was lost", which the publish protocol rests on.
-//! [`fit::fits`] tells before init whether a post can go to an account; [`oauth`] builds what a browser is sent to, [`webhook`] checks what TikTok sends us.
+//! [`fit::fits`] tells before init whether a post can go to an account; [`oauth`] builds what a browser is sent to, [`webhook`] checks and reads what TikTok sends us.
 
 pub mod client;
 pub mod fit;

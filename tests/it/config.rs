@@ -144,6 +144,22 @@ fn a_redis_url_that_the_client_would_misread_is_refused() {
 }
 
 #[test]
+fn a_private_authority_is_for_tls_and_in_pem() {
+    let pem = crate::support::kinds::Authority::new().pem();
+    let tls = ("REDIS_URL", "rediss://redis.example");
+    let url = load(Role::Serve, &[tls, ("REDIS_CA", &pem), SOUND[1]]).expect("sound").redis.url.expect("a url");
+    assert_eq!(url.authorities().len(), 1);
+    let named = file(&format!("{pem}{pem}"));
+    let named = named.path().to_str().expect("path");
+    let url = load(Role::Serve, &[tls, ("REDIS_CA_FILE", named), SOUND[1]]).expect("sound").redis.url.expect("a url");
+    assert_eq!(url.authorities().len(), 2);
+    for wrong in ["none", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &pem[..pem.len() / 2]] {
+        assert_says(&problem(&[tls, ("REDIS_CA", wrong)]), &["REDIS_CA", "expected", "REDIS_CA_FILE="]);
+    }
+    assert_says(&problem(&[("REDIS_CA", &pem)]), &["REDIS_CA", "rediss://"]);
+}
+
+#[test]
 fn an_encryption_key_of_31_bytes_is_refused_by_its_length() {
     let message = problem(&[("ENCRYPTION_KEY", &KEY[..31])]);
     assert_says(&message, &["ENCRYPTION_KEY", "32 bytes, got 31", "openssl rand"]);

@@ -24,6 +24,7 @@ async fn an_upload_is_run_once_and_its_entry_acknowledged() {
     process.stop().await;
 }
 
+/// Pitfall 18.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_appended_before_the_first_worker_came_is_work_too() {
     let pipeline = Pipeline::start().await;
@@ -34,6 +35,7 @@ async fn what_was_appended_before_the_first_worker_came_is_work_too() {
     process.stop().await;
 }
 
+/// Pitfall 25.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_that_was_never_appended_is_released_anew() {
     let pipeline = Pipeline::start().await;
@@ -145,6 +147,7 @@ async fn a_dead_workers_work_is_taken_over_when_its_lease_is_over() {
     second.stop().await;
 }
 
+/// Pitfall 10.
 #[tokio::test(flavor = "multi_thread")]
 async fn work_of_four_leases_is_run_once_by_two_workers() {
     let pipeline = Pipeline::start().await;
@@ -161,6 +164,7 @@ async fn work_of_four_leases_is_run_once_by_two_workers() {
     two.stop().await;
 }
 
+/// Pitfall 14.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_kills_its_workers_is_poison_and_the_next_worker_lives() {
     let pipeline = Pipeline::start().await;
@@ -179,6 +183,7 @@ async fn a_task_that_kills_its_workers_is_poison_and_the_next_worker_lives() {
     process.stop().await;
 }
 
+/// Pitfall 12.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_hands_work_back_uncounted_and_at_once() {
     let pipeline = Pipeline::start().await;
@@ -196,6 +201,7 @@ async fn a_shutdown_hands_work_back_uncounted_and_at_once() {
     assert_eq!(pipeline.redis.pending("video.uploaded", "edit").await, 0);
 }
 
+/// Pitfalls 3 and 20.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_blocked_reader_stops_at_once_and_leaves_no_consumer() {
     let pipeline = Pipeline::start().await;
@@ -225,6 +231,7 @@ async fn a_fault_is_tried_again_until_its_attempts_are_used_up() {
     process.stop().await;
 }
 
+/// Pitfall 13.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_entry_that_is_none_of_ours_stops_nothing() {
     let pipeline = Pipeline::start().await;

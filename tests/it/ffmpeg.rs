@@ -395,6 +395,7 @@ async fn a_full_disk_is_the_machines_fault() {
     assert!(matches!(fault, Fault::Environment(reason) if reason.code == "disk_full"));
 }
 
+/// Pitfall 29.
 #[tokio::test]
 async fn a_canceled_edit_leaves_no_process_and_no_file() {
     let studio = Studio::open().await;

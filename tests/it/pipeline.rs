@@ -1,5 +1,6 @@
 //! The whole pipeline, as real processes that are killed, stopped, cut off and limited; the sandbox is the oracle.
 
+mod accounts;
 mod control;
 mod crowd;
 mod deaths;

@@ -1,8 +1,6 @@
 //! The pitfalls of Redis Streams that others fell into, each by its number in the list of them.
 //!
-//! In `delivery.rs` already: 3 and 20 (a blocked reader stops at once and leaves no consumer), 10 (work of four leases), 12 (a
-//! shutdown hands work back), 13 (an entry that is none of ours), 14 (poison), 18 (appended before the first worker), 25
-//! (never appended). 22 and 32 meet here; 23, 26, 28 to 30 belong to the clock, `doctor`, replay, FFmpeg and the limits.
+//! Those that are tested elsewhere say so in their documentation; `streams/pitfalls.rs` holds that none is left out.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -533,6 +531,7 @@ async fn four_workers_share_one_sqlite_file() {
     }
 }
 
+/// Pitfall 28.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_of_a_queued_video_makes_others_doubted_once_at_most() {
     let pipeline = Pipeline::start().await;

@@ -6,6 +6,7 @@ mod login;
 mod page;
 mod restart;
 mod upload;
+mod webhook;
 
 use std::time::{Duration, Instant};
 

@@ -105,7 +105,7 @@ async fn everything_the_loop_does_is_something_upstash_has() {
     pipeline.all_end(&videos, SOON).await;
     assert_eq!(script.runs(), 3);
     process.streams.stream_info(Stage::Edit).await.unwrap();
-    let server = process.streams.server().await.unwrap();
+    let server = process.streams.recognise().await.unwrap();
     assert!(!server.version.is_empty() && server.append_only.is_none(), "{server:?}");
     process.stop().await;
     let refused = upstash.refused();

@@ -1,6 +1,7 @@
 //! `/api/monitor` and what operators do from it: Redis' bill, the queues, the streams, what is worked on, claims.
 
 pub(super) mod claim;
+mod demand;
 pub(super) mod pending;
 pub(super) mod queues;
 mod snapshot;

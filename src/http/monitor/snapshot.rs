@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
-use super::ALIVE_MS;
+use super::{ALIVE_MS, demand};
 use crate::event::Stage;
 use crate::http::AppState;
 use crate::ledger::{LedgerError, StageCounts};
@@ -25,6 +25,7 @@ pub(in crate::http) struct Snapshots {
 pub(in crate::http) struct Snapshot {
     pub(in crate::http) stage: Stage,
     pub(in crate::http) counts: StageCounts,
+    pub(in crate::http) demand: i64,
     /// Ours: entries that can't be read.
     pub(in crate::http) dead_entries: i64,
     pub(in crate::http) length: Option<u64>,
@@ -112,6 +113,7 @@ async fn of_ledger(state: &AppState, stage: Stage) -> Result<Snapshot, LedgerErr
     Ok(Snapshot {
         stage,
         counts,
+        demand: demand::of(state, stage, counts.running, now).await?,
         dead_entries: state.ledger.dead_entry_count(stage.stream().unwrap_or_default()).await?,
         length: number(counts.queued + counts.running),
         entries_added: None,

@@ -27,6 +27,8 @@ struct StreamView {
     consumers: usize,
     /// Since the oldest running task was begun; null: none runs.
     oldest_pending_ms: Option<i64>,
+    /// What workers could be busy with now: what runs, and what is due and may start under the limits. To scale by.
+    demand: i64,
     /// Due, and not yet released.
     waiting: i64,
     /// Waiting for a time to come.
@@ -56,6 +58,7 @@ pub(in crate::http) async fn streams(
         pending: one.pending,
         consumers: one.consumers.len(),
         oldest_pending_ms: one.oldest_pending_ms,
+        demand: one.demand,
         waiting: one.counts.waiting,
         parked: one.counts.parked,
         queued: one.counts.queued,

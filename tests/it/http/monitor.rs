@@ -2,12 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
 use serde_json::{Value, json};
 use subiteya::event::{LeaseToken, Stage, VideoId};
+use subiteya::http::{AppState, Parts, router};
+use subiteya::ledger::{Pause, Room, TaskRow};
+use subiteya::limit::{self, Key};
+use subiteya::outcome::Reason;
 use subiteya::stream::Purpose;
-use subiteya::task::{Claim, Leased, State};
+use subiteya::task::{Claim, Leased, State, Task};
 
-use crate::fixture::{Server, connect};
+use tower::ServiceExt;
+
+use crate::fixture::{Server, connect, stages};
+use crate::support::postgres::Postgres;
 use crate::support::redis::Redis;
 
 async fn json_of(server: &Server, path: &str) -> Value {
@@ -113,4 +122,94 @@ async fn an_operator_claims_what_a_dead_worker_left_and_counts_stay() {
     let again: Value =
         server.post(&server.operator, "/api/streams/claim", &json!({})).await.json().await.expect("json");
     assert_eq!(again["claimed"], json!([]));
+}
+
+/// What the autoscaler sees: KEDA's path into the answer, read as KEDA reads it. Of an app that has no picture yet.
+async fn demand(server: &Server, stage: Stage) -> i64 {
+    let state = &server.state;
+    let app = router(AppState::new(Parts {
+        ledger: state.ledger.clone(),
+        media: state.media.clone(),
+        dispatch: state.dispatch.clone(),
+        stages: state.stages.clone(),
+        http: state.http.clone(),
+        monthly_commands: None,
+        tools: state.tools.clone(),
+        health: state.health.clone(),
+        connect: None,
+        closing: state.closing.clone(),
+    }));
+    let request = Request::get("/api/monitor/streams").header("host", "localhost");
+    let request = request.header("authorization", format!("Bearer {}", server.viewer)).body(Body::empty());
+    let answer = app.oneshot(request.expect("a request")).await.expect("an answer");
+    let bytes = to_bytes(answer.into_body(), 64 * 1024).await.expect("bytes");
+    let answer = std::str::from_utf8(&bytes).expect("text");
+    let path = format!("streams.#(group==\"{stage}\").demand");
+    let value = gjson::get(answer, &path);
+    assert!(value.kind() == gjson::Kind::Number, "{answer}");
+    value.i64()
+}
+
+#[tokio::test]
+async fn demand_is_what_workers_could_be_busy_with_under_the_limits() {
+    demand_on(None).await;
+}
+
+#[tokio::test]
+async fn demand_is_the_same_on_postgresql() {
+    let postgres = Postgres::start().await;
+    demand_on(Some(postgres.url())).await;
+}
+
+async fn demand_on(database: Option<String>) {
+    let mut stages = stages();
+    stages.edit.limit = Some("2/1h".parse().expect("a rate"));
+    stages.publish.limit_per_account = Some("1/5m".parse().expect("a rate"));
+    let server = Server::on(database, stages, None, None).await;
+    assert_eq!((demand(&server, Stage::Edit).await, demand(&server, Stage::Publish).await), (0, 0));
+    let mut videos = Vec::new();
+    for _ in 0..4 {
+        videos.push(server.video().await);
+    }
+    assert_eq!(demand(&server, Stage::Edit).await, 2, "four are due, and the limit lets two start");
+    let ledger = &server.state.ledger;
+    let tx = ledger.begin().await.expect("a transaction");
+    let room = Room { queued: 1, per_creator: None };
+    let released = tx.release(Stage::Edit, room).await.expect("released").remove(0).entry.video.to_string();
+    tx.commit().await.expect("committed");
+    assert_eq!(demand(&server, Stage::Edit).await, 2, "released or not");
+    stall(&server, &released).await;
+    assert_eq!(demand(&server, Stage::Edit).await, 3, "one runs besides");
+
+    let tx = ledger.begin().await.expect("a transaction");
+    for video in &videos {
+        let id = video.parse().expect("an id");
+        let edit = tx.task_of(id, Stage::Edit).await.expect("read").expect("a task");
+        tx.insert_task(&TaskRow { task: Task::new(id, Stage::Publish, tx.now()), ..edit }).await.expect("written");
+    }
+    tx.commit().await.expect("committed");
+    assert_eq!(demand(&server, Stage::Publish).await, 1, "four posts of one account, and it may post once");
+
+    let tx = ledger.begin().await.expect("a transaction");
+    for video in videos.iter().filter(|video| **video != released).take(2) {
+        let row = tx.task_of(video.parse().expect("an id"), Stage::Edit).await.expect("read").expect("a task");
+        let later = Task { due_at: tx.now() + 3_600_000, ..row.task.clone() };
+        tx.put_task(&row.task, &later).await.expect("written");
+    }
+    tx.commit().await.expect("committed");
+    assert_eq!(demand(&server, Stage::Edit).await, 2, "two are parked: one runs, and one may start");
+
+    let tx = ledger.begin().await.expect("a transaction");
+    let spam = || Reason::new("spam_risk", "TikTok says so");
+    limit::close(&tx, &Key::Creator("open_alice".to_owned()), tx.now() + 60_000, spam()).await.expect("closed");
+    limit::close(&tx, &Key::Edit, tx.now() + 60_000, spam()).await.expect("closed");
+    tx.commit().await.expect("committed");
+    assert_eq!(demand(&server, Stage::Publish).await, 0, "the account is closed");
+    assert_eq!(demand(&server, Stage::Edit).await, 1, "the stage is closed, and what runs goes on");
+
+    let tx = ledger.begin().await.expect("a transaction");
+    let pause = Pause { name: "stage/edit".to_owned(), until: None, reason: String::new() };
+    tx.put_pause(&pause).await.expect("written");
+    tx.commit().await.expect("committed");
+    assert_eq!(demand(&server, Stage::Edit).await, 1, "paused");
 }

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use super::servers::free_port;
 
 pub(crate) struct Cluster {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     nodes: Vec<(u16, Running)>,
 }
 
@@ -19,7 +19,7 @@ impl Cluster {
         let folder = tempfile::tempdir().expect("a folder");
         let mut nodes = Vec::new();
         for _ in 0..3 {
-            nodes.push(node(folder.path()).await);
+            nodes.push(node(folder.path(), free_port()).await);
         }
         let ports: Vec<u16> = nodes.iter().map(|(port, _)| *port).collect();
         let slots = ["0 5460", "5461 10922", "10923 16383"];
@@ -33,7 +33,7 @@ impl Cluster {
             let first = ports[0].to_string();
             command(*port, &["CLUSTER", "MEET", "127.0.0.1", &first, &bus]).await;
         }
-        let cluster = Self { _folder: folder, nodes };
+        let cluster = Self { folder, nodes };
         super::eventually("the cluster is whole", Duration::from_secs(20), || async {
             for port in &ports {
                 let info = command(*port, &["CLUSTER", "INFO"]).await.unwrap_or_default();
@@ -56,6 +56,45 @@ impl Cluster {
         self.nodes.iter().map(|(port, _)| *port)
     }
 
+    /// The port of the node that has this key, by its own words.
+    pub(crate) async fn owner(&self, key: &str) -> u16 {
+        for port in self.ports() {
+            let reply = command(port, &["EXISTS", key]).await.unwrap_or_default();
+            if reply.starts_with(':') {
+                return port;
+            }
+        }
+        panic!("no node has {key}");
+    }
+
+    pub(crate) async fn kill(&mut self, port: u16) {
+        let (_, server) = self.nodes.iter_mut().find(|(one, _)| *one == port).expect("a node");
+        server.kill().await.expect("killed");
+    }
+
+    pub(crate) async fn restart(&mut self, port: u16) {
+        let place = self.nodes.iter().position(|(one, _)| *one == port).expect("a node");
+        self.nodes[place] = node(self.folder.path(), port).await;
+    }
+
+    /// Moves a key's hash slot, with the key, to another node, as a rebalancing does.
+    pub(crate) async fn migrate(&self, key: &str, from: u16, to: u16) {
+        let slot = reply(from, &["CLUSTER", "KEYSLOT", key]).await[1..].trim().to_owned();
+        let (from_id, to_id) = (id(from).await, id(to).await);
+        let (from_port, to_port) = (from.to_string(), to.to_string());
+        reply(to, &["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]).await;
+        reply(from, &["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]).await;
+        reply(from, &["MIGRATE", "127.0.0.1", &to_port, key, "0", "2000"]).await;
+        for port in [to_port, from_port] {
+            reply(port.parse().expect("a port"), &["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]).await;
+        }
+    }
+
+    /// Sends one command to the node on this port.
+    pub(crate) async fn command_at(&self, port: u16, words: &[&str]) -> String {
+        reply(port, words).await
+    }
+
     /// Sends one command to each node and gives the raw replies.
     pub(crate) async fn command(&self, words: &[&str]) -> Vec<String> {
         let mut replies = Vec::new();
@@ -66,16 +105,26 @@ impl Cluster {
     }
 }
 
-async fn node(folder: &Path) -> (u16, Running) {
+async fn node(folder: &Path, port: u16) -> (u16, Running) {
     let program = find(&["redis-server", "valkey-server"]).expect("redis-server or valkey-server is installed");
-    let port = free_port();
     // Redis' own choice, port + 10000, may lie beyond the last port.
     let bus = (port ^ 0x4000).to_string();
     let home = folder.join(port.to_string());
-    std::fs::create_dir(&home).expect("a folder");
+    std::fs::create_dir_all(&home).expect("a folder");
     let server = Contained::new(&program, &home, Limits::default())
         .args(["--port", &port.to_string(), "--cluster-port", &bus, "--bind", "127.0.0.1", "--cluster-enabled", "yes"])
-        .args(["--cluster-node-timeout", "5000", "--save", "", "--appendonly", "no", "--dir", "."])
+        .args([
+            "--cluster-require-full-coverage",
+            "no",
+            "--cluster-node-timeout",
+            "2000",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--dir",
+            ".",
+        ])
         .start()
         .expect("redis-server starts");
     super::eventually("the node answers", Duration::from_secs(10), || async {
@@ -83,6 +132,16 @@ async fn node(folder: &Path) -> (u16, Running) {
     })
     .await;
     (port, server)
+}
+
+async fn id(port: u16) -> String {
+    reply(port, &["CLUSTER", "MYID"]).await.lines().nth(1).expect("an id").to_owned()
+}
+
+async fn reply(port: u16, words: &[&str]) -> String {
+    let reply = command(port, words).await.expect("the node answers");
+    assert!(!reply.starts_with("-ERR"), "{words:?}: {reply}");
+    reply
 }
 
 async fn command(port: u16, words: &[&str]) -> Option<String> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod cluster;
 pub(crate) mod fleet;
+pub(crate) mod kinds;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod redis;

@@ -11,6 +11,7 @@ use tokio::net::UnixStream;
 pub(crate) struct Redis {
     folder: tempfile::TempDir,
     server: Running,
+    program: PathBuf,
     extra: Vec<String>,
 }
 
@@ -20,10 +21,16 @@ impl Redis {
     }
 
     pub(crate) async fn start_with(extra: &[&str]) -> Self {
+        let program = find(&["redis-server", "valkey-server"]).expect("redis-server or valkey-server is installed");
+        Self::of(program, extra).await
+    }
+
+    /// Of another version, or of another make.
+    pub(crate) async fn of(program: PathBuf, extra: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let extra: Vec<String> = extra.iter().map(|&one| one.to_owned()).collect();
-        let server = launch(folder.path(), &extra).await;
-        Self { folder, server, extra }
+        let server = launch(folder.path(), &program, &extra).await;
+        Self { folder, server, program, extra }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -46,7 +53,7 @@ impl Redis {
     }
 
     pub(crate) async fn restart(&mut self) {
-        self.server = launch(self.folder.path(), &self.extra).await;
+        self.server = launch(self.folder.path(), &self.program, &self.extra).await;
     }
 
     /// Sends one command and gives the raw reply.
@@ -61,13 +68,7 @@ impl Redis {
 
     /// Calls by command, as the server counts them.
     pub(crate) async fn calls(&self) -> BTreeMap<String, u64> {
-        let text = self.command(&["INFO", "commandstats"]).await;
-        text.lines()
-            .filter_map(|line| {
-                let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
-                Some((name.to_owned(), rest.split(',').next()?.parse().ok()?))
-            })
-            .collect()
+        calls_in(&self.command(&["INFO", "commandstats"]).await)
     }
 
     pub(crate) async fn reset_calls(&self) {
@@ -81,9 +82,21 @@ impl Redis {
     }
 }
 
-async fn launch(folder: &Path, extra: &[String]) -> Running {
-    let program = find(&["redis-server", "valkey-server"]).expect("redis-server or valkey-server is installed");
-    let server = Contained::new(&program, folder, Limits::default())
+/// Calls by command in an answer to `INFO commandstats`, also of those that a cluster's node refused.
+pub(crate) fn calls_in(text: &str) -> BTreeMap<String, u64> {
+    let number = |rest: &str, name: &str| {
+        rest.split(',').find_map(|part| part.strip_prefix(name)?.strip_prefix('=')?.parse::<u64>().ok()).unwrap_or(0)
+    };
+    text.lines()
+        .filter_map(|line| {
+            let (name, rest) = line.trim().strip_prefix("cmdstat_")?.split_once(':')?;
+            Some((name.to_owned(), number(rest, "calls") + number(rest, "rejected_calls")))
+        })
+        .collect()
+}
+
+async fn launch(folder: &Path, program: &Path, extra: &[String]) -> Running {
+    let server = Contained::new(program, folder, Limits::default())
         .args(["--port", "0", "--unixsocket", "redis.sock", "--save", "", "--appendonly", "no", "--dir", "."])
         .args(extra.to_vec())
         .start()

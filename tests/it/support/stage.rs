@@ -1,13 +1,17 @@
 //! A pipeline without its expensive parts: a real ledger, a real Redis, and stages whose work is a script.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use serde_json::json;
 use subiteya::config::StageConfig;
 use subiteya::event::{Stage, TraceId, VideoId};
-use subiteya::ledger::{Ledger, LedgerError, Priority, Released, Status, TaskRow, Tx, Video, VideoPatch};
+use subiteya::ledger::{
+    Ledger, LedgerError, NewAccount, Priority, Released, Status, TaskRow, TokenPair, Tx, Video, VideoPatch,
+};
 use subiteya::outcome::{Outcome, Reason};
 use subiteya::relay::{self, Dispatch};
 use subiteya::stage::{Admission, Engine, Lease, Run, Stop, Times, Work, streamed};
@@ -16,6 +20,7 @@ use subiteya::task::Task;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use super::kinds::Service;
 use super::redis::Redis;
 
 /// The edit stage with a script for its work.
@@ -30,6 +35,42 @@ pub(crate) struct Script {
     pub(crate) gate: Semaphore,
     /// A video whose rows can't be read.
     pub(crate) unreadable: Mutex<Option<VideoId>>,
+    /// An edited video is published next.
+    pub(crate) publish_next: bool,
+}
+
+/// The publish stage with a script for its work.
+pub(crate) struct Publish(Arc<Script>);
+
+impl Work for Publish {
+    type Made = ();
+    const STAGE: Stage = Stage::Publish;
+
+    async fn look(&self, ledger: &Ledger) -> Result<Admission, LedgerError> {
+        self.0.look(ledger).await
+    }
+
+    async fn admit(&self, tx: &Tx, row: &TaskRow) -> Result<Admission, LedgerError> {
+        self.0.admit(tx, row).await
+    }
+
+    async fn run(&self, lease: &Lease) -> Run<()> {
+        self.0.run(lease).await
+    }
+
+    async fn settle(
+        &self,
+        tx: &Tx,
+        task: &TaskRow,
+        outcome: &Outcome,
+        made: Option<()>,
+    ) -> Result<Vec<Released>, LedgerError> {
+        self.0.settle(tx, task, outcome, made).await
+    }
+
+    async fn last(&self, tx: &Tx, row: &TaskRow, reason: Reason) -> Result<Outcome, LedgerError> {
+        self.0.last(tx, row, reason).await
+    }
 }
 
 impl Default for Script {
@@ -42,6 +83,7 @@ impl Default for Script {
             outcome: Box::new(|_| Outcome::Done),
             gate: Semaphore::new(1_000_000),
             unreadable: Mutex::default(),
+            publish_next: false,
         }
     }
 }
@@ -91,6 +133,11 @@ impl Work for Script {
         _: Option<()>,
     ) -> Result<Vec<Released>, LedgerError> {
         let status = match outcome {
+            Outcome::Done if self.publish_next => {
+                let next = Task::new(task.task.video, Stage::Publish, tx.now());
+                tx.insert_task(&TaskRow { task: next, ..task.clone() }).await?;
+                return Ok(Vec::new());
+            }
             Outcome::Done => {
                 self.done.lock().expect("lock").push(task.task.video);
                 Status::Posted
@@ -168,8 +215,52 @@ impl std::io::Write for Log {
     }
 }
 
-pub(crate) struct Pipeline {
-    pub(crate) redis: Redis,
+/// A Redis of any kind, as far as a pipeline needs it.
+pub(crate) trait Server: Sync {
+    fn url(&self) -> String;
+    fn authorities(&self) -> Vec<CertificateDer<'static>>;
+    fn calls(&self) -> impl Future<Output = BTreeMap<String, u64>>;
+    fn pending(&self, stream: &str, group: &str) -> impl Future<Output = u64>;
+}
+
+impl Server for Redis {
+    fn url(&self) -> String {
+        Redis::url(self)
+    }
+
+    fn authorities(&self) -> Vec<CertificateDer<'static>> {
+        Vec::new()
+    }
+
+    async fn calls(&self) -> BTreeMap<String, u64> {
+        Redis::calls(self).await
+    }
+
+    async fn pending(&self, stream: &str, group: &str) -> u64 {
+        Redis::pending(self, stream, group).await
+    }
+}
+
+impl Server for Service {
+    fn url(&self) -> String {
+        Service::url(self)
+    }
+
+    fn authorities(&self) -> Vec<CertificateDer<'static>> {
+        Service::authorities(self)
+    }
+
+    async fn calls(&self) -> BTreeMap<String, u64> {
+        Service::calls(self).await
+    }
+
+    async fn pending(&self, stream: &str, group: &str) -> u64 {
+        Service::pending(self, stream, group).await
+    }
+}
+
+pub(crate) struct Pipeline<R = Redis> {
+    pub(crate) redis: R,
     pub(crate) ledger: Ledger,
     pub(crate) streams: Streams,
     pub(crate) dispatch: Dispatch,
@@ -212,11 +303,13 @@ impl Pipeline {
     pub(crate) async fn start() -> Self {
         Self::on(Redis::start().await).await
     }
+}
 
-    pub(crate) async fn on(redis: Redis) -> Self {
+impl<R: Server> Pipeline<R> {
+    pub(crate) async fn on(redis: R) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let ledger = Ledger::open(&database(folder.path())).await.expect("a ledger");
-        let streams = connect(&redis.url()).await;
+        let streams = connect_to(&redis.url(), redis.authorities()).await;
         let dispatch = Dispatch::new(Some(streams.clone()), stages());
         Self { redis, ledger, streams, dispatch, folder }
     }
@@ -250,11 +343,51 @@ impl Pipeline {
         (video.id, released)
     }
 
+    /// The account of all uploads: only what has one is published.
+    pub(crate) async fn connect_account(&self) {
+        let tokens = TokenPair {
+            access: String::new(),
+            refresh: String::new(),
+            access_expires_at: 0,
+            refresh_at: 0,
+            refresh_expires_at: None,
+        };
+        let (id, name) = ("conn_1".to_owned(), "ann".to_owned());
+        let account = NewAccount { id, user: name.clone(), open_id: name.clone(), display_name: name, tokens };
+        let tx = self.ledger.begin().await.expect("begin");
+        tx.put_account(&account).await.expect("account");
+        tx.commit().await.expect("commit");
+    }
+
+    /// Videos that wait for a time that is far off, in one transaction.
+    pub(crate) async fn commit_parked(&self, number: usize, reason: &Reason) {
+        let tx = self.ledger.begin().await.expect("begin");
+        for _ in 0..number {
+            let video = video(tx.now());
+            tx.insert_video(&video).await.expect("video");
+            let parked = Task::new(video.id, Stage::Edit, tx.now());
+            let parked = parked.postpone(tx.now() + 3_600_000, reason.clone(), tx.now()).expect("it waits");
+            tx.insert_task(&TaskRow { task: parked, account: video.account, creator: "creator".into(), priority: 1 })
+                .await
+                .expect("task");
+        }
+        tx.commit().await.expect("commit");
+    }
+
     pub(crate) async fn process(&self, work: &Arc<Script>) -> Process {
         self.process_on(&self.redis.url(), work).await
     }
 
     pub(crate) async fn process_on(&self, url: &str, work: &Arc<Script>) -> Process {
+        self.process_of(url, work, None).await
+    }
+
+    /// A worker of both stages.
+    pub(crate) async fn process_of_both(&self, edit: &Arc<Script>, publish: &Arc<Script>) -> Process {
+        self.process_of(&self.redis.url(), edit, Some(Arc::new(Publish(publish.clone())))).await
+    }
+
+    async fn process_of(&self, url: &str, work: &Arc<Script>, publish: Option<Arc<Publish>>) -> Process {
         let log = Log::default();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -262,11 +395,12 @@ impl Pipeline {
             .on_thread_start(log.installer())
             .build()
             .expect("a runtime");
-        let (url, ledger, work) = (url.to_owned(), self.database(), work.clone());
+        let (url, authorities) = (url.to_owned(), self.redis.authorities());
+        let (ledger, work) = (self.database(), work.clone());
         let stop = Stop::default();
         let its_stop = stop.clone();
         let started = runtime.spawn(async move {
-            let streams = connect(&url).await;
+            let streams = connect_to(&url, authorities).await;
             let engine = Engine {
                 ledger: Ledger::open(&ledger).await.expect("a ledger"),
                 dispatch: Dispatch::new(Some(streams.clone()), stages()),
@@ -277,10 +411,13 @@ impl Pipeline {
                 owing: Arc::default(),
             };
             let reading = streamed::Reading { block: Duration::from_secs(60) };
-            let tasks = vec![
-                tokio::spawn(streamed::work(engine.clone(), work, streams.clone(), reading)),
-                tokio::spawn(relay::run(engine)),
+            let mut tasks = vec![
+                tokio::spawn(streamed::work(engine.clone(), work, streams.clone(), reading.clone())),
+                tokio::spawn(relay::run(engine.clone())),
             ];
+            if let Some(publish) = publish {
+                tasks.push(tokio::spawn(streamed::work(engine, publish, streams.clone(), reading)));
+            }
             (streams, tasks)
         });
         let (streams, tasks) = started.await.expect("a process");
@@ -326,7 +463,8 @@ impl Pipeline {
 
     pub(crate) async fn nothing_pending(&self) {
         super::eventually("nothing is pending", Duration::from_secs(10), || async {
-            self.redis.pending("video.uploaded", "edit").await == 0
+            self.redis.pending("video.uploaded", "edit").await + self.redis.pending("video.edited", "publish").await
+                == 0
         })
         .await;
     }
@@ -337,10 +475,15 @@ fn database(folder: &std::path::Path) -> String {
 }
 
 pub(crate) async fn connect(url: &str) -> Streams {
+    connect_to(url, Vec::new()).await
+}
+
+async fn connect_to(url: &str, authorities: Vec<CertificateDer<'static>>) -> Streams {
     let options = Options {
         command_timeout: Duration::from_millis(500),
         longest_pause: Duration::from_millis(500),
         quota_pauses: (Duration::from_millis(500), Duration::from_secs(2)),
+        authorities,
         ..Options::default()
     };
     Streams::connect(url, options, Meter::default()).await.expect("Redis answers")

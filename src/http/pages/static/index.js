@@ -79,6 +79,24 @@ async function older() {
   await refresh();
 }
 
+function accountLine(account) {
+  const item = element("li", "", account.displayName || account.id);
+  const until = account.closedUntil ? ` until ${when(account.closedUntil)}` : "";
+  const state = { ACTIVE: "ready", RECONNECT: "has to be connected again", CLOSED_UNTIL: `closed${until}` }[account.state];
+  const parts = [state, account.stateReason];
+  if (account.nextPostAt && account.state === "ACTIVE" && new Date(account.nextPostAt) > new Date()) {
+    parts.push(`next post ${when(account.nextPostAt)}`);
+  }
+  parts.push(`${account.postsLastDay} posted in 24 hours`);
+  item.append(element("p", "quiet", parts.filter(Boolean).join(" · ")));
+  if (account.state === "RECONNECT") {
+    const link = element("a", "", "Connect it again");
+    link.href = `/api/accounts/connect?accountId=${encodeURIComponent(account.id)}`;
+    item.append(link);
+  }
+  return item;
+}
+
 async function accounts() {
   const { accounts: list } = await api("/api/accounts");
   const select = byId("upload-form").elements.accountId;
@@ -89,7 +107,8 @@ async function accounts() {
       return option;
     }),
   );
-  if (list.length === 0) say("There is no account yet: subiteya accounts connect adds one.");
+  byId("no-account").hidden = list.length > 0;
+  byId("accounts").replaceChildren(...list.map(accountLine));
 }
 
 function form() {
@@ -167,6 +186,7 @@ document.addEventListener("visibilitychange", () => {
 api("/api/session").then((session) => {
   byId("who").textContent = `${session.user} (${session.role})`;
   byId("upload").hidden = session.role === "viewer";
+  byId("connect").hidden = session.role === "viewer";
 });
 accounts();
 follow();

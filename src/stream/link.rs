@@ -1,0 +1,250 @@
+//! One connection to Redis, and how a command goes over it.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use fred::clients::Client;
+use fred::error::{Error, ErrorKind};
+use fred::interfaces::{ClientInterface, ClientLike};
+use fred::types::Builder;
+use fred::types::config::{Config, ReconnectPolicy, Server, ServerConfig, TcpConfig};
+
+use super::cluster::Route;
+use super::line::Line;
+use super::quota::Quota;
+use super::{Meter, Options, Purpose, Result, StreamError};
+
+/// After so many commands in a row without an answer the connection is replaced: a peer that is gone without a word is
+/// not noticed otherwise.
+const UNHEARD: u32 = 3;
+
+/// A connection that comes back by itself; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Link {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    line: RwLock<Line>,
+    config: Config,
+    options: Options,
+    meter: Meter,
+    quota: Arc<Quota>,
+    /// In a cluster: where the stream is.
+    route: Option<Route>,
+    moves: tokio::sync::Mutex<Moves>,
+    /// Commands in a row that got no answer on a connection that seems to stand.
+    unheard: AtomicU32,
+}
+
+/// Changes of node. Many commands may learn at once that one is due; the first one makes it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Moves {
+    number: u64,
+    failed: bool,
+}
+
+impl Link {
+    pub(super) async fn open(
+        config: &Config,
+        options: &Options,
+        (meter, quota): (&Meter, &Arc<Quota>),
+        route: Option<Route>,
+    ) -> Result<Self> {
+        let line = match &route {
+            None => connect(config, options, (meter, quota)).await?,
+            Some(route) => connect_any(config, options, (meter, quota), route).await?,
+        };
+        Ok(Self {
+            inner: Arc::new(Inner {
+                line: RwLock::new(line),
+                config: config.clone(),
+                options: options.clone(),
+                meter: meter.clone(),
+                quota: quota.clone(),
+                route,
+                moves: tokio::sync::Mutex::default(),
+                unheard: AtomicU32::new(0),
+            }),
+        })
+    }
+
+    /// Sends a command once. In a cluster, a node that hasn't got the stream names the one that has, and does nothing:
+    /// then it is sent there.
+    pub(super) async fn send<T, F>(&self, purpose: Purpose, command: impl Fn(Client) -> F + Send + Sync) -> Result<T>
+    where
+        T: Send,
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        self.inner.quota.open()?;
+        let answer = self.send_in_spite(purpose, command).await;
+        self.inner.quota.heard(&answer);
+        answer
+    }
+
+    /// Also while the quota is used up.
+    pub(super) async fn send_in_spite<T, F>(
+        &self,
+        purpose: Purpose,
+        command: impl Fn(Client) -> F + Send + Sync,
+    ) -> Result<T>
+    where
+        T: Send,
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        let Some(route) = &self.inner.route else {
+            return Ok(self.send_once(purpose, &command).await??);
+        };
+        let mut before = self.inner.moves.lock().await.number;
+        if !self.connected() {
+            self.change(before, connect_any(&self.inner.config, &self.inner.options, self.counts(), route)).await?;
+            before = self.inner.moves.lock().await.number;
+        }
+        let answer = self.send_once(purpose, &command).await?;
+        let Some(to) = moved(&answer) else { return Ok(answer?) };
+        route.moved(&to);
+        let config = at(&self.inner.config, route.owner());
+        if self.change(before, connect(&config, &self.inner.options, self.counts())).await.is_err() {
+            return Err(away(&to));
+        }
+        let answer = self.send_once(purpose, &command).await?;
+        match moved(&answer) {
+            None => Ok(answer?),
+            Some(to) => {
+                route.moved(&to);
+                Err(away(&to))
+            }
+        }
+    }
+
+    async fn send_once<T, F>(&self, purpose: Purpose, command: impl Fn(Client) -> F) -> Result<Result<T, Error>>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let client = self.line().ready().await?;
+        self.inner.meter.count(purpose, 1);
+        let answer = command(client).await;
+        match &answer {
+            Err(error) if *error.kind() == ErrorKind::Timeout && self.connected() => {
+                if self.inner.unheard.fetch_add(1, Ordering::Relaxed) + 1 == UNHEARD {
+                    tokio::spawn(self.clone().replace());
+                }
+            }
+            _ => self.inner.unheard.store(0, Ordering::Relaxed),
+        }
+        Ok(answer)
+    }
+
+    /// Takes another client, unless another command did so meanwhile: then that one's success is everybody's.
+    async fn change(&self, before: u64, connecting: impl Future<Output = Result<Line>>) -> Result<()> {
+        let mut moves = self.inner.moves.lock().await;
+        if moves.number == before {
+            let connected = connecting.await;
+            *moves = Moves { number: before + 1, failed: connected.is_err() };
+            let new = connected?;
+            let old = std::mem::replace(&mut *self.inner.line.write().unwrap_or_else(PoisonError::into_inner), new);
+            tokio::spawn(async move { old.close().await });
+        }
+        if moves.failed { Err(StreamError::Unavailable("the cluster's nodes don't answer".to_owned())) } else { Ok(()) }
+    }
+
+    async fn replace(self) {
+        tracing::warn!("Redis does not answer on the connection for commands: it is replaced");
+        if !self.reconnect().await {
+            tracing::warn!("the connection for commands can't be replaced yet; Redis is still tried");
+        }
+        self.inner.unheard.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether it was replaced in time. If not, it is still tried.
+    pub(super) async fn reconnect(&self) -> bool {
+        let client = self.line().client();
+        let replaced = tokio::time::timeout(self.inner.options.connect_timeout, client.force_reconnection());
+        matches!(replaced.await, Ok(Ok(())))
+    }
+
+    /// Whether it stands, or rests and could be had. Costs no command.
+    pub(super) fn connected(&self) -> bool {
+        self.line().stands()
+    }
+
+    /// Its id at the server, by which another connection can wake it.
+    pub(super) fn id(&self) -> Option<i64> {
+        self.line().client().connection_ids().into_values().next()
+    }
+
+    pub(super) fn route(&self) -> Option<&Route> {
+        self.inner.route.as_ref()
+    }
+
+    pub(super) async fn close(&self) {
+        self.line().close().await;
+    }
+
+    fn counts(&self) -> (&Meter, &Arc<Quota>) {
+        (&self.inner.meter, &self.inner.quota)
+    }
+
+    fn line(&self) -> Line {
+        self.inner.line.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+async fn connect(config: &Config, options: &Options, (meter, quota): (&Meter, &Arc<Quota>)) -> Result<Line> {
+    let line = Line::new(build(config, options)?, meter.clone(), quota.clone());
+    match line.ready().await {
+        // A process that starts while the quota is used up waits like those that run.
+        Ok(_) | Err(StreamError::QuotaExceeded(_)) => Ok(line),
+        Err(error) => Err(error),
+    }
+}
+
+/// To the node that has the stream, or else to any that answers: it knows where the stream is.
+async fn connect_any(config: &Config, options: &Options, counts: (&Meter, &Arc<Quota>), route: &Route) -> Result<Line> {
+    let mut failed = StreamError::Unavailable("no node of the cluster is known".to_owned());
+    for server in route.in_turn() {
+        match connect(&at(config, Some(server)), options, counts).await {
+            Ok(line) => return Ok(line),
+            Err(error @ StreamError::Rejected(_)) => return Err(error),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+fn at(config: &Config, server: Option<Server>) -> Config {
+    let mut config = config.clone();
+    if let Some(server) = server {
+        config.server = ServerConfig::Centralized { server };
+    }
+    config
+}
+
+/// The node that was named doesn't let us in.
+fn away(moved: &str) -> StreamError {
+    StreamError::Unavailable(format!("the cluster's node that has the stream is away ({moved})"))
+}
+
+/// `MOVED 866 10.0.0.1:6379`.
+fn moved<T>(answer: &Result<T, Error>) -> Option<String> {
+    let details = answer.as_ref().err()?.details();
+    details.starts_with("MOVED ").then(|| details.to_owned())
+}
+
+fn build(config: &Config, options: &Options) -> Result<Client> {
+    let longest_pause = u32::try_from(options.longest_pause.as_millis()).unwrap_or(5_000);
+    Ok(Builder::from_config(config.clone())
+        .with_connection_config(|connection| {
+            connection.connection_timeout = options.connect_timeout;
+            connection.internal_command_timeout = options.connect_timeout;
+            connection.max_command_attempts = 1;
+            connection.disable_cluster_health_check = true;
+            // A bounded buffer: while Redis is away, calls fail in bounded time and memory stays flat.
+            connection.max_command_buffer_len = 10_000;
+            connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
+        })
+        .with_performance_config(|performance| performance.default_command_timeout = options.command_timeout)
+        // With jitter by fred; 0 attempts means for ever.
+        .set_policy(ReconnectPolicy::new_exponential(0, 100, longest_pause, 2))
+        .build()?)
+}
