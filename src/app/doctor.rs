@@ -70,6 +70,9 @@ async fn redis(config: &Config) -> Finding {
     let asked = async {
         let streams = parts::streams(url).await?;
         streams.close().await;
+        if let Some(said) = streams.over_quota() {
+            return Err(Failure::unavailable(format!("{}: its command quota is used up: {said}", url.shown())));
+        }
         Ok::<_, Failure>(streams.about().cloned().unwrap_or_default())
     };
     match asked.await {
@@ -79,7 +82,7 @@ async fn redis(config: &Config) -> Finding {
             let volatile = server.append_only == Some(false);
             let text = match (evicts, volatile) {
                 (true, _) => format!(
-                    "{}: it evicts keys when it is full; CONFIG SET maxmemory-policy noeviction mends that",
+                    "{}: it evicts keys when it is full; maxmemory-policy noeviction mends that, or eviction switched off in the provider's console",
                     url.shown()
                 ),
                 (false, true) => format!(
@@ -87,6 +90,7 @@ async fn redis(config: &Config) -> Finding {
                     url.shown(),
                     server.version
                 ),
+                (false, false) if server.version.is_empty() => format!("{}: reachable; tells no version", url.shown()),
                 (false, false) => format!("{}: version {}", url.shown(), server.version),
             };
             Finding { part, well: !evicts, text }

@@ -31,9 +31,12 @@ pub(super) async fn alive() -> Json<serde_json::Value> {
 pub(super) async fn ready(State(state): State<AppState>) -> Response {
     let (ledger, store) = tokio::join!(ledger(&state), store(&state));
     let trouble = state.dispatch.streams().map(crate::stream::Streams::trouble);
+    let over_quota = state.dispatch.streams().is_some_and(|streams| streams.over_quota().is_some());
     let redis = match &trouble {
         None => "disabled",
         Some(None) => "connected",
+        // Uploads go on, so neither is a reason to send them elsewhere.
+        Some(Some(_)) if over_quota => "over quota",
         Some(Some(_)) => "disconnected",
     };
     let silent = state.health.silent();

@@ -70,6 +70,10 @@ impl Look<'_> {
         if self.state.dispatch.streams().is_none() {
             return Ok(Some(WaitingFor::new("redis_disabled", "Redis is disabled (ENABLE_REDIS=false)", None)));
         }
+        if self.state.dispatch.streams().is_some_and(|streams| streams.over_quota().is_some()) {
+            let text = "Redis' command quota is used up; it moves again by itself when the plan's month begins";
+            return Ok(Some(WaitingFor::new("redis_quota", text, None)));
+        }
         if let Some(waiting) = self.paused(row) {
             return Ok(Some(waiting));
         }

@@ -42,12 +42,14 @@ impl Dispatch {
         Room::for_slots(slots, config.limit_per_account.map(|rate| rate.count))
     }
 
+    /// Whether an append could succeed: Redis is there to be used, and its plan's commands are not used up.
+    pub(super) fn releases(&self) -> bool {
+        self.streams.as_ref().is_some_and(|streams| streams.over_quota().is_none())
+    }
+
     /// Releases what is due of a stage, within the caller's transaction. After its commit: [`Dispatch::append`].
     pub async fn release(&self, tx: &Tx, stage: Stage) -> Result<Vec<Released>, crate::ledger::LedgerError> {
-        match self.streams {
-            Some(_) => tx.release(stage, self.room(stage)).await,
-            None => Ok(Vec::new()),
-        }
+        if self.releases() { tx.release(stage, self.room(stage)).await } else { Ok(Vec::new()) }
     }
 
     /// Puts one that was just handed back within reach of a waiting reader. After the commit: [`Dispatch::append`].
@@ -71,6 +73,8 @@ impl Dispatch {
         for (one, done) in futures::future::join_all(appended).await {
             match done {
                 Ok(id) => tracing::debug!(stage = %one.stage, task.id = %one.entry.task, entry.id = %id, "released"),
+                // Said once, where it begins.
+                Err(StreamError::QuotaExceeded(_)) => {}
                 Err(error) => failed = Some((failed.map_or(0, |(number, _)| number) + 1, error)),
             }
         }

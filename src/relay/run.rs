@@ -31,6 +31,9 @@ pub async fn run(engine: Engine) {
             () = engine.stop.reading.cancelled() => return,
         }
         engine.health.beat("relay");
+        if let Some(streams) = engine.dispatch.streams() {
+            streams.ask_again().await;
+        }
         let done = async {
             if !refitted {
                 let tx = engine.ledger.begin().await?;
@@ -69,7 +72,7 @@ async fn relay(engine: &Engine, stage: Stage) -> Result<(), LedgerError> {
 
 /// Releases what is due and has room.
 pub async fn release_due(ledger: &Ledger, dispatch: &Dispatch, stage: Stage) -> Result<(), LedgerError> {
-    if dispatch.streams().is_none() || !ledger.anything_due(stage, ledger.now().await?).await? {
+    if !dispatch.releases() || !ledger.anything_due(stage, ledger.now().await?).await? {
         return Ok(());
     }
     let tx = ledger.begin().await?;

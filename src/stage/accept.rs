@@ -83,18 +83,14 @@ impl<W: Work> Worker<W> {
     }
 
     /// What this consumer has pending and does not run: left by a read whose answer was lost.
-    pub(super) async fn own_pending(
-        &self,
-        reader: &Reader,
-        permits: &mut Vec<OwnedSemaphorePermit>,
-    ) -> Result<(), Fault> {
+    pub(super) async fn left_behind(&self, reader: &Reader) -> Result<Vec<Delivery>, Fault> {
+        let mut left = Vec::new();
         let mut after = "0".to_owned();
         loop {
             let page = reader.own_pending(&after, 100).await?;
-            let Some(last) = page.last() else { return Ok(()) };
+            let Some(last) = page.last() else { return Ok(left) };
             after = last.id.clone();
-            let left = page.into_iter().filter(|delivery| !self.holds(&delivery.id)).collect();
-            self.accept(left, permits).await?;
+            left.extend(page.into_iter().filter(|delivery| !self.holds(&delivery.id)));
         }
     }
 

@@ -117,6 +117,8 @@ pub struct Times {
     pub doubt: Duration,
     /// A queued task that is this old while a reader waits means that the reader's connection is dead.
     pub deaf: Duration,
+    /// A read that has waited this long and loses its connection was closed as idle, which is routine.
+    pub idle: Duration,
 }
 
 impl Default for Times {
@@ -127,6 +129,7 @@ impl Default for Times {
             alive: Duration::from_secs(30),
             doubt: Duration::from_secs(5),
             deaf: Duration::from_secs(15),
+            idle: Duration::from_secs(10),
         }
     }
 }

@@ -16,7 +16,10 @@ use super::overdue::Overdue;
 use super::{Admission, Engine, Identity, Work, doubt, millis, sweep, worker};
 use crate::ledger::LedgerError;
 use crate::outcome::backoff;
-use crate::stream::{Delivery, Reader, StreamError, Streams};
+use crate::stream::{Delivery, Reader, StreamError, Streams, Woken};
+
+/// What fred needs to notice that a connection is gone; from then on it keeps commands until there is another.
+const NOTICED: Duration = Duration::from_millis(50);
 
 /// The longest blocking read, and what else the loop is given.
 #[derive(Debug, Clone)]
@@ -96,8 +99,12 @@ impl<W: Work> Worker<W> {
                 Err(fault) => {
                     round.own_first = true;
                     round.swept_at = None;
-                    round.faults += 1;
-                    self.recover(fault, round.faults, Some(&reader)).await;
+                    if let Fault::Stream(StreamError::QuotaExceeded(_)) = fault {
+                        self.wait_for_quota().await;
+                    } else {
+                        round.faults += 1;
+                        self.recover(fault, round.faults, Some(&reader)).await;
+                    }
                 }
             }
         }
@@ -108,7 +115,8 @@ impl<W: Work> Worker<W> {
     async fn round(&self, reader: &Reader, round: &mut Round) -> Result<(), Fault> {
         let Some(mut permits) = self.free_slots().await else { return Ok(()) };
         if round.own_first {
-            self.own_pending(reader, &mut permits).await?;
+            let left = self.left_behind(reader).await?;
+            self.accept(left, &mut permits).await?;
             round.own_first = false;
         }
         if self.sweep_is_due(round).await? {
@@ -172,20 +180,31 @@ impl<W: Work> Worker<W> {
             tokio::select! {
                 done = &mut reading => {
                     let done = done.unwrap_or_else(|error| Err(StreamError::Unavailable(error.to_string())));
-                    return Ok(done?);
+                    return match done {
+                        // Closed as idle, by the provider or on the way: a fault only if it does not take us back.
+                        Err(StreamError::Unavailable(_)) if started.elapsed() >= self.engine.times.idle => {
+                            self.pause(NOTICED).await;
+                            self.left_behind(reader).await
+                        }
+                        done => Ok(done?),
+                    };
                 }
                 () = self.engine.stop.reading.cancelled() => {
-                    let read = reader.wake(reading).await?;
+                    let read = self.wake(reader, reading).await?;
                     self.give_back(read).await;
                     return Ok(Vec::new());
                 }
                 () = tokio::time::sleep(self.engine.times.tick) => self.beat(),
             }
+            if self.streams.over_quota().is_some() {
+                self.streams.ask_again().await;
+                continue;
+            }
             match self.better_to_do(started.elapsed()).await {
                 Ok(None) => {}
-                Ok(Some(Better::Abandoned)) => return Ok(reader.wake(reading).await?),
+                Ok(Some(Better::Abandoned)) => return self.wake(reader, reading).await,
                 Ok(Some(Better::Doubt { deaf })) => {
-                    let read = reader.wake(reading).await?;
+                    let read = self.wake(reader, reading).await?;
                     if !read.is_empty() {
                         return Ok(read);
                     }
@@ -193,6 +212,14 @@ impl<W: Work> Worker<W> {
                 }
                 Err(error) => error.tell("the ledger could not be asked; the read goes on"),
             }
+        }
+    }
+
+    /// Ends a read that waits, and gives what it has or has left behind.
+    async fn wake(&self, reader: &Reader, reading: crate::stream::Reading) -> Result<Vec<Delivery>, Fault> {
+        match reader.wake(reading).await? {
+            Woken::Read(read) => Ok(read),
+            Woken::Cut => self.left_behind(reader).await,
         }
     }
 
@@ -208,6 +235,14 @@ impl<W: Work> Worker<W> {
             return Ok(Some(Better::Doubt { deaf }));
         }
         Ok(None)
+    }
+
+    /// Neither a fault nor worth a line each time: `Streams` says when it begins and when it ends.
+    async fn wait_for_quota(&self) {
+        self.beat();
+        self.streams.ask_again().await;
+        self.take_over_meanwhile().await;
+        self.pause(self.engine.times.tick).await;
     }
 
     async fn recover(&self, fault: Fault, faults: u32, reader: Option<&Reader>) {
@@ -265,6 +300,7 @@ impl<W: Work> Worker<W> {
         loop {
             match Reader::open(&self.streams, W::STAGE, &self.identity.name).await {
                 Ok(reader) => return Some(reader),
+                Err(StreamError::QuotaExceeded(_)) => self.wait_for_quota().await,
                 Err(error) => {
                     faults += 1;
                     self.recover(error.into(), faults, None).await;

@@ -1,8 +1,10 @@
 //! A handle on Redis: a connection for all commands, in a cluster one for each stream, and one more for each reader.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use fred::clients::Client;
 use fred::interfaces::StreamsInterface;
 use fred::types::config::Config;
 use rustls::pki_types::CertificateDer;
@@ -10,7 +12,8 @@ use rustls::pki_types::CertificateDer;
 use super::cluster::{Nodes, Route};
 use super::commands::{names, older};
 use super::info::Server;
-use super::link::Link;
+use super::link::{Link, Witnesses};
+use super::quota::Quota;
 use super::{Meter, Purpose, Result, StreamError, tls};
 use crate::event::Stage;
 use crate::outage::Outage;
@@ -24,6 +27,8 @@ pub struct Options {
     /// The longest pause between two attempts to connect, without its jitter. An attempt and a pause together stay well
     /// below the ten seconds in which everything moves again when Redis is back.
     pub longest_pause: Duration,
+    /// While the quota is used up: the first and the longest pause between two questions whether it still is.
+    pub quota_pauses: (Duration, Duration),
     /// The authorities that may have signed a server's certificate; empty: those that the system trusts.
     pub authorities: Vec<CertificateDer<'static>>,
 }
@@ -34,6 +39,7 @@ impl Default for Options {
             command_timeout: Duration::from_secs(3),
             connect_timeout: Duration::from_secs(3),
             longest_pause: Duration::from_secs(3),
+            quota_pauses: (Duration::from_secs(20), Duration::from_secs(300)),
             authorities: Vec::new(),
         }
     }
@@ -42,15 +48,18 @@ impl Default for Options {
 /// A handle on Redis; cheap to clone.
 #[derive(Clone)]
 pub struct Streams {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     /// One, or in a cluster one for each stream.
     links: Vec<Link>,
     config: Config,
     options: Options,
     meter: Meter,
+    quota: Arc<Quota>,
+    /// False once Redis has refused to wake a reader: some know no CLIENT UNBLOCK.
+    pub(super) unblocks: AtomicBool,
     trim: Mutex<[Trim; 2]>,
     server: OnceLock<Server>,
     appending: Outage,
@@ -80,13 +89,16 @@ impl Streams {
         if config.tls.is_some() && !options.authorities.is_empty() {
             config.tls = Some(tls::trusting(&options.authorities)?.into());
         }
+        let quota = Arc::new(Quota::new(options.quota_pauses.0, options.quota_pauses.1));
+        let witnesses =
+            || Witnesses { meter: meter.clone(), quota: quota.clone(), outage: Arc::new(Outage::of(COMMANDS)) };
         let links = match Nodes::of(&config) {
-            None => vec![Link::open(COMMANDS, &config, &options, &meter, None).await?],
+            None => vec![Link::open(&config, &options, witnesses(), None).await?],
             Some(nodes) => {
                 let mut links = Vec::new();
                 for stage in Stage::STREAMED {
                     let route = Route::new(nodes.clone());
-                    let link = Link::open(COMMANDS, &config, &options, &meter, Some(route)).await?;
+                    let link = Link::open(&config, &options, witnesses(), Some(route)).await?;
                     find(&link, stage).await?;
                     links.push(link);
                 }
@@ -94,24 +106,55 @@ impl Streams {
             }
         };
         let server = OnceLock::new();
-        let appending = Outage::of("appending to Redis");
-        Ok(Self { inner: Arc::new(Inner { links, config, options, meter, trim: Mutex::default(), server, appending }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                links,
+                config,
+                options,
+                meter,
+                quota,
+                unblocks: AtomicBool::new(true),
+                trim: Mutex::default(),
+                server,
+                appending: Outage::of("appending to Redis"),
+            }),
+        })
     }
 
     pub fn meter(&self) -> &Meter {
         &self.inner.meter
     }
 
-    /// Whether the connections for commands stand. Costs no command.
+    /// Whether the connections for commands stand, and commands are taken on them. Costs no command.
     pub fn connected(&self) -> bool {
-        self.inner.links.iter().all(Link::connected)
+        self.inner.links.iter().all(Link::connected) && self.over_quota().is_none()
+    }
+
+    /// While the plan's commands are used up: what Redis said. Nothing is sent then, see [`Streams::ask_again`].
+    pub fn over_quota(&self) -> Option<String> {
+        self.inner.quota.over()
+    }
+
+    /// While the quota is used up: finds out now and then whether it still is, with one command. To be called by loops
+    /// that have nothing better to do; at other times it does nothing.
+    pub async fn ask_again(&self) {
+        if !self.inner.quota.may_ask() {
+            return;
+        }
+        let Ok((stream, _)) = names(Stage::Edit) else { return };
+        let ask = |client: Client| async move { client.xlen::<u64, _>(stream).await };
+        match self.link(Stage::Edit).send_in_spite(Purpose::Look, ask).await {
+            Err(StreamError::QuotaExceeded(_) | StreamError::Unavailable(_)) => {}
+            Ok(_) | Err(_) => self.inner.quota.end(),
+        }
     }
 
     /// Why Redis can't be used right now, as far as is known. Costs no command.
     pub fn trouble(&self) -> Option<String> {
         let full = || self.inner.appending.why().filter(|_| self.inner.appending.calm_for() < RECENT);
         let lost = || (!self.connected()).then(|| "Redis is not available: the connection is lost".to_owned());
-        self.inner.links.iter().find_map(|link| link.outage().why()).or_else(full).or_else(lost)
+        let links = || self.inner.links.iter().find_map(|link| link.outage().why());
+        self.over_quota().or_else(links).or_else(full).or_else(lost)
     }
 
     /// Whether the last append failed: another one is a probe.
@@ -146,7 +189,10 @@ impl Streams {
     pub(super) async fn another(&self, stage: Stage) -> Result<Link> {
         let inner = &self.inner;
         let route = self.link(stage).route().map(Route::again);
-        Link::open(READING, &inner.config, &inner.options, &inner.meter, route).await
+        inner.quota.open()?;
+        let (meter, quota) = (inner.meter.clone(), inner.quota.clone());
+        let witnesses = Witnesses { meter, quota, outage: Arc::new(Outage::of(READING)) };
+        Link::open(&inner.config, &inner.options, witnesses, route).await
     }
 
     /// What was learned of the server when the process started.

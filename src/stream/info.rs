@@ -95,7 +95,8 @@ impl Streams {
         let text: String = match text {
             Ok(text) => text,
             // A user without INFO, or a service that hasn't got it: nothing is known then.
-            Err(StreamError::Rejected(text) | StreamError::Refused(text)) => {
+            // Or it says nothing at all at the moment, having taken all the commands that were paid for.
+            Err(StreamError::Rejected(text) | StreamError::Refused(text) | StreamError::QuotaExceeded(text)) => {
                 tracing::debug!(%text, "the server does not say what it is");
                 String::new()
             }

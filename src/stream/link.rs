@@ -5,17 +5,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
-use fred::interfaces::{ClientInterface, ClientLike, EventInterface};
+use fred::interfaces::{ClientInterface, ClientLike};
+use fred::types::Builder;
 use fred::types::config::{Config, ReconnectPolicy, Server, ServerConfig, TcpConfig};
-use fred::types::{Builder, ClientState};
 
 use super::cluster::Route;
+use super::line::Line;
+use super::quota::Quota;
 use super::{Meter, Options, Purpose, Result, StreamError};
 use crate::outage::Outage;
-
-/// The commands of one connection's set-up: PING (or AUTH with a password), CLIENT ID, INFO server. A database number in
-/// the URL adds SELECT.
-const COMMANDS_TO_CONNECT: u64 = 3;
 
 /// After so many commands in a row without an answer the connection is replaced: a peer that is gone without a word is
 /// not noticed otherwise.
@@ -26,6 +24,14 @@ const UNHEARD: u32 = 3;
 const FIRST_PAUSE: u32 = 100;
 const JITTER: u32 = 1_000;
 
+/// To whom a connection tells what becomes of it.
+#[derive(Clone)]
+pub(super) struct Witnesses {
+    pub(super) meter: Meter,
+    pub(super) quota: Arc<Quota>,
+    pub(super) outage: Arc<Outage>,
+}
+
 /// A connection that comes back by itself; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Link {
@@ -33,16 +39,15 @@ pub(super) struct Link {
 }
 
 struct Inner {
-    client: RwLock<Client>,
+    line: RwLock<Line>,
     config: Config,
     options: Options,
-    meter: Meter,
+    witnesses: Witnesses,
     /// In a cluster: where the stream is.
     route: Option<Route>,
     moves: tokio::sync::Mutex<Moves>,
     /// Commands in a row that got no answer on a connection that seems to stand.
     unheard: AtomicU32,
-    outage: Arc<Outage>,
 }
 
 /// Changes of node. Many commands may learn at once that one is due; the first one makes it.
@@ -53,29 +58,25 @@ struct Moves {
 }
 
 impl Link {
-    /// `what` it is for, as the log names it.
     pub(super) async fn open(
-        what: &'static str,
         config: &Config,
         options: &Options,
-        meter: &Meter,
+        witnesses: Witnesses,
         route: Option<Route>,
     ) -> Result<Self> {
-        let outage = Arc::new(Outage::of(what));
-        let client = match &route {
-            None => connect(config, options, meter, &outage).await?,
-            Some(route) => connect_any(config, options, meter, &outage, route).await?,
+        let line = match &route {
+            None => connect(config, options, &witnesses).await?,
+            Some(route) => connect_any(config, options, &witnesses, route).await?,
         };
         Ok(Self {
             inner: Arc::new(Inner {
-                client: RwLock::new(client),
+                line: RwLock::new(line),
                 config: config.clone(),
                 options: options.clone(),
-                meter: meter.clone(),
+                witnesses,
                 route,
                 moves: tokio::sync::Mutex::default(),
                 unheard: AtomicU32::new(0),
-                outage,
             }),
         })
     }
@@ -87,24 +88,39 @@ impl Link {
         T: Send,
         F: Future<Output = Result<T, Error>> + Send,
     {
+        self.inner.witnesses.quota.open()?;
+        let answer = self.send_in_spite(purpose, command).await;
+        self.inner.witnesses.quota.heard(&answer);
+        answer
+    }
+
+    /// Also while the quota is used up.
+    pub(super) async fn send_in_spite<T, F>(
+        &self,
+        purpose: Purpose,
+        command: impl Fn(Client) -> F + Send + Sync,
+    ) -> Result<T>
+    where
+        T: Send,
+        F: Future<Output = Result<T, Error>> + Send,
+    {
         let Some(route) = &self.inner.route else {
-            return Ok(self.send_once(purpose, &command).await?);
+            return Ok(self.send_once(purpose, &command).await??);
         };
         let mut before = self.inner.moves.lock().await.number;
         if !self.connected() {
-            let Inner { config, options, meter, outage, .. } = &*self.inner;
-            self.change(before, connect_any(config, options, meter, outage, route)).await?;
+            let Inner { config, options, witnesses, .. } = &*self.inner;
+            self.change(before, connect_any(config, options, witnesses, route)).await?;
             before = self.inner.moves.lock().await.number;
         }
-        let answer = self.send_once(purpose, &command).await;
+        let answer = self.send_once(purpose, &command).await?;
         let Some(to) = moved(&answer) else { return Ok(answer?) };
         route.moved(&to);
         let config = at(&self.inner.config, route.owner());
-        let Inner { options, meter, outage, .. } = &*self.inner;
-        if self.change(before, connect(&config, options, meter, outage)).await.is_err() {
+        if self.change(before, connect(&config, &self.inner.options, &self.inner.witnesses)).await.is_err() {
             return Err(away(&to));
         }
-        let answer = self.send_once(purpose, &command).await;
+        let answer = self.send_once(purpose, &command).await?;
         match moved(&answer) {
             None => Ok(answer?),
             Some(to) => {
@@ -114,12 +130,13 @@ impl Link {
         }
     }
 
-    async fn send_once<T, F>(&self, purpose: Purpose, command: impl Fn(Client) -> F) -> Result<T, Error>
+    async fn send_once<T, F>(&self, purpose: Purpose, command: impl Fn(Client) -> F) -> Result<Result<T, Error>>
     where
         F: Future<Output = Result<T, Error>>,
     {
-        self.inner.meter.count(purpose, 1);
-        let answer = command(self.client()).await;
+        let client = self.line().ready().await?;
+        self.inner.witnesses.meter.count(purpose, 1);
+        let answer = command(client).await;
         let useless = match &answer {
             // A replica answers well enough, and would for ever.
             Err(error) if matches!(StreamError::from(error.clone()), StreamError::Replica(_)) => UNHEARD,
@@ -134,51 +151,45 @@ impl Link {
                 tokio::spawn(self.clone().replace());
             }
         }
-        answer
+        Ok(answer)
     }
 
     /// Takes another client, unless another command did so meanwhile: then that one's success is everybody's.
-    async fn change(&self, before: u64, connecting: impl Future<Output = Result<Client>>) -> Result<()> {
+    async fn change(&self, before: u64, connecting: impl Future<Output = Result<Line>>) -> Result<()> {
         let mut moves = self.inner.moves.lock().await;
         if moves.number == before {
             let connected = connecting.await;
             *moves = Moves { number: before + 1, failed: connected.is_err() };
             let new = connected?;
-            let old = std::mem::replace(&mut *self.inner.client.write().unwrap_or_else(PoisonError::into_inner), new);
-            let meter = self.inner.meter.clone();
-            tokio::spawn(async move { quit(&old, &meter).await });
+            let old = std::mem::replace(&mut *self.inner.line.write().unwrap_or_else(PoisonError::into_inner), new);
+            tokio::spawn(async move { old.close().await });
         }
         if moves.failed { Err(StreamError::Unavailable("the cluster's nodes don't answer".to_owned())) } else { Ok(()) }
     }
 
     async fn replace(self) {
-        self.inner.outage.failed(&"Redis does not answer, or is a replica: the connection is replaced");
+        self.outage().failed(&"Redis does not answer, or is a replica: the connection is replaced");
         if self.reconnect().await {
-            self.inner.outage.worked();
+            self.outage().worked();
         }
         self.inner.unheard.store(0, Ordering::Relaxed);
     }
 
     /// Whether it was replaced in time. If not, it is still tried.
     pub(super) async fn reconnect(&self) -> bool {
-        let client = self.client();
+        let client = self.line().client();
         let replaced = tokio::time::timeout(self.inner.options.connect_timeout, client.force_reconnection());
         matches!(replaced.await, Ok(Ok(())))
     }
 
-    /// Whether it stands. Costs no command.
+    /// Whether it stands, or rests and could be had. Costs no command.
     pub(super) fn connected(&self) -> bool {
-        self.client().state() == ClientState::Connected
+        self.line().stands()
     }
 
     /// Its id at the server, by which another connection can wake it.
     pub(super) fn id(&self) -> Option<i64> {
-        self.client().connection_ids().into_values().next()
-    }
-
-    /// Whether it fails, and since when the log knows.
-    pub(super) fn outage(&self) -> &Outage {
-        &self.inner.outage
+        self.line().client().connection_ids().into_values().next()
     }
 
     pub(super) fn route(&self) -> Option<&Route> {
@@ -186,44 +197,34 @@ impl Link {
     }
 
     pub(super) async fn close(&self) {
-        quit(&self.client(), &self.inner.meter).await;
+        self.line().close().await;
     }
 
-    fn client(&self) -> Client {
-        self.inner.client.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Whether it fails, and since when the log knows.
+    pub(super) fn outage(&self) -> &Outage {
+        &self.inner.witnesses.outage
+    }
+
+    fn line(&self) -> Line {
+        self.inner.line.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-async fn connect(config: &Config, options: &Options, meter: &Meter, outage: &Arc<Outage>) -> Result<Client> {
-    let client = build(config, options)?;
-    let commands = COMMANDS_TO_CONNECT + u64::from(config.database.is_some());
-    client.init().await?;
-    meter.count(Purpose::Connect, commands);
-    let (meter, failing, working) = (meter.clone(), outage.clone(), outage.clone());
-    client.on_error(move |(error, _)| {
-        note::<()>(&failing, &Err(error.into()));
-        async { Ok(()) }
-    });
-    client.on_reconnect(move |_| {
-        meter.count(Purpose::Connect, commands);
-        working.worked();
-        async { Ok(()) }
-    });
-    Ok(client)
+async fn connect(config: &Config, options: &Options, witnesses: &Witnesses) -> Result<Line> {
+    let line = Line::new(build(config, options)?, witnesses.clone());
+    match line.ready().await {
+        // A process that starts while the quota is used up waits like those that run.
+        Ok(_) | Err(StreamError::QuotaExceeded(_)) => Ok(line),
+        Err(error) => Err(error),
+    }
 }
 
 /// To the node that has the stream, or else to any that answers: it knows where the stream is.
-async fn connect_any(
-    config: &Config,
-    options: &Options,
-    meter: &Meter,
-    outage: &Arc<Outage>,
-    route: &Route,
-) -> Result<Client> {
+async fn connect_any(config: &Config, options: &Options, witnesses: &Witnesses, route: &Route) -> Result<Line> {
     let mut failed = StreamError::Unavailable("no node of the cluster is known".to_owned());
     for server in route.in_turn() {
-        match connect(&at(config, Some(server)), options, meter, outage).await {
-            Ok(client) => return Ok(client),
+        match connect(&at(config, Some(server)), options, witnesses).await {
+            Ok(line) => return Ok(line),
             Err(error @ StreamError::Rejected(_)) => return Err(error),
             Err(error) => failed = error,
         }
@@ -237,13 +238,6 @@ fn at(config: &Config, server: Option<Server>) -> Config {
         config.server = ServerConfig::Centralized { server };
     }
     config
-}
-
-async fn quit(client: &Client, meter: &Meter) {
-    if client.state() == ClientState::Connected {
-        meter.count(Purpose::Connect, 1);
-    }
-    client.quit().await.ok();
 }
 
 /// The node that was named doesn't let us in.
@@ -285,9 +279,10 @@ fn pauses(longest: u32) -> ReconnectPolicy {
 pub(super) fn note<T>(outage: &Outage, answer: &Result<T>) {
     match answer {
         Ok(_) => outage.worked(),
-        Err(error @ (StreamError::Rejected(_) | StreamError::QuotaExceeded(_))) => outage.refused(error),
+        Err(error @ StreamError::Rejected(_)) => outage.refused(error),
         Err(error @ (StreamError::Unavailable(_) | StreamError::Replica(_))) => outage.failed(error),
-        Err(StreamError::NoGroup | StreamError::Refused(_)) => {}
+        // The quota has a line of its own.
+        Err(StreamError::NoGroup | StreamError::Refused(_) | StreamError::QuotaExceeded(_)) => {}
     }
 }
 

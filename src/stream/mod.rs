@@ -13,8 +13,10 @@ mod cluster;
 mod commands;
 mod connection;
 mod info;
+mod line;
 mod link;
 mod meter;
+mod quota;
 mod reader;
 mod reply;
 mod tls;
@@ -24,7 +26,7 @@ use std::collections::HashMap;
 pub use connection::{Options, Streams};
 pub use info::{ConsumerInfo, GroupInfo, Server, StreamInfo};
 pub use meter::{Meter, Purpose};
-pub use reader::{Reader, Reading};
+pub use reader::{Reader, Reading, Woken};
 
 use crate::event::{Entry, Undecodable};
 
@@ -111,13 +113,15 @@ impl From<fred::error::Error> for StreamError {
         if starts(&["NOGROUP", "UNBLOCKED"]) {
             return Self::NoGroup;
         }
-        if text.contains("max requests limit exceeded") {
+        if text.contains("max requests limit exceeded") || text.contains("max daily request limit exceeded") {
             return Self::QuotaExceeded(text);
         }
         if starts(&["WRONGPASS", "NOAUTH", "NOPERM", "ERR invalid password", "ERR AUTH", "ERR Client sent AUTH"]) {
             return Self::Rejected(text);
         }
         if starts(&[
+            "ERR DB capacity quota exceeded",
+            "ERR max concurrent connections exceeded",
             "LOADING",
             "OOM",
             "MASTERDOWN",
@@ -131,6 +135,10 @@ impl From<fred::error::Error> for StreamError {
             "Too many failed write attempts",
             "Failed to route command",
         ]) {
+            return Self::Unavailable(text);
+        }
+        // fred's own words for a command whose connection was lost under it.
+        if starts(&["Failed to route command", "Too many failed write attempts"]) {
             return Self::Unavailable(text);
         }
         match error.kind() {

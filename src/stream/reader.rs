@@ -4,6 +4,7 @@
 //! wait any longer wakes it ([`Reader::wake`]), and it ends with what it has.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fred::clients::Client;
@@ -19,6 +20,14 @@ use crate::event::Stage;
 
 /// A read that is under way.
 pub type Reading = JoinHandle<Result<Vec<Delivery>>>;
+
+/// How a read ended that was not let wait any longer.
+#[derive(Debug)]
+pub enum Woken {
+    Read(Vec<Delivery>),
+    /// With its connection: an entry that was on its way lies in the pending list of this consumer.
+    Cut,
+}
 
 /// How long a woken read may take to come back before its connection counts as dead.
 const WAKE: Duration = Duration::from_secs(2);
@@ -68,36 +77,37 @@ impl Reader {
         joined(tokio::spawn(async move { inner.read(&after, Some(most), None).await }).await)
     }
 
-    /// Ends a blocked read and gives what it has. A connection that doesn't come back is replaced.
-    pub async fn wake(&self, mut reading: Reading) -> Result<Vec<Delivery>> {
-        let woken = tokio::time::timeout(WAKE, async {
-            loop {
+    /// Ends a blocked read. Redis is asked to; where it can't or doesn't, the connection is replaced.
+    pub async fn wake(&self, mut reading: Reading) -> Result<Woken> {
+        let asked = tokio::time::timeout(WAKE, async {
+            while self.inner.unblock().await {
                 // The read may not have reached Redis yet, so one call may come too early.
-                self.inner.unblock().await;
                 if let Ok(done) = tokio::time::timeout(Duration::from_millis(100), &mut reading).await {
-                    return joined(done);
+                    return Some(done);
                 }
             }
+            None
         });
-        match woken.await {
-            Ok(done) => done,
+        if let Ok(Some(done)) = asked.await {
+            return joined(done).map(Woken::Read);
+        }
+        let replaced = self.reconnect().await;
+        match tokio::time::timeout(WAKE, &mut reading).await {
+            Ok(done) => match joined(done) {
+                Ok(read) => Ok(Woken::Read(read)),
+                Err(StreamError::Unavailable(_)) if replaced => Ok(Woken::Cut),
+                Err(error) => Err(error),
+            },
             Err(_) => {
-                self.reconnect().await;
-                match tokio::time::timeout(WAKE, &mut reading).await {
-                    Ok(done) => joined(done),
-                    Err(_) => {
-                        // What it may still be given lies in the pending list of this consumer, which is looked at next.
-                        reading.abort();
-                        Err(StreamError::Unavailable("the reading connection doesn't answer".to_owned()))
-                    }
-                }
+                reading.abort();
+                Err(StreamError::Unavailable("the reading connection doesn't answer".to_owned()))
             }
         }
     }
 
-    /// Replaces a connection that is suspected to be dead.
-    pub async fn reconnect(&self) {
-        tokio::time::timeout(WAKE, self.inner.link.reconnect()).await.ok();
+    /// Replaces a connection that is suspected to be dead; false: it can't be had yet.
+    pub async fn reconnect(&self) -> bool {
+        tokio::time::timeout(WAKE, self.inner.link.reconnect()).await.unwrap_or(false)
     }
 
     pub async fn close(&self) {
@@ -117,18 +127,31 @@ impl Inner {
             client.with_options(options).xreadgroup(group, consumer, most, block, false, Key::from(stream), from).await
         };
         let answer = self.link.send(Purpose::Read, read).await;
-        note(self.link.outage(), &answer);
+        // A read that waited may have been closed as idle, which is none; the next one tells.
+        if block.is_none() || !matches!(answer, Err(StreamError::Unavailable(_))) {
+            note(self.link.outage(), &answer);
+        }
         Ok(reply::read(answer?))
     }
 
-    /// Sent over the connection for the stage's commands: fred's own way is a further connection, with a set-up of its own.
-    async fn unblock(&self) {
-        let Some(id) = self.link.id() else { return };
+    /// Asks Redis to end the blocked read; false where that can't be asked. Sent over the connection for the stage's
+    /// commands: fred's own way is a further connection, with a set-up of its own.
+    async fn unblock(&self) -> bool {
+        let unblocks = &self.streams.inner.unblocks;
+        let Some(id) = self.link.id().filter(|_| unblocks.load(Ordering::Relaxed)) else { return false };
         let unblock = |client: Client| async move {
             let client_unblock = CustomCommand::new_static("CLIENT", ClusterHash::Random, false);
             client.custom::<Value, Value>(client_unblock, vec!["UNBLOCK".into(), id.into(), "TIMEOUT".into()]).await
         };
-        self.streams.link(self.stage).send(Purpose::Repair, unblock).await.ok();
+        match self.streams.link(self.stage).send(Purpose::Repair, unblock).await {
+            // Not there, or not for this user.
+            Err(StreamError::Refused(_) | StreamError::Rejected(_)) => {
+                unblocks.store(false, Ordering::Relaxed);
+                false
+            }
+            Err(StreamError::QuotaExceeded(_)) => false,
+            _ => true,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
     ("health", &[]),
     ("config", &["event"]),
     ("ledger", &["event", "outage", "outcome", "task", "migrations"]),
-    ("stream", &["event", "outage"]),
+    ("stream", &["event", "outage", "outcome"]),
     ("media", &["event"]),
     ("ffmpeg", &["child", "outcome"]),
     ("seal", &["config"]),

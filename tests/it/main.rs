@@ -30,4 +30,5 @@ mod support;
 mod tiktok;
 mod tokens;
 mod upkeep;
+mod upstash;
 mod webhook;

@@ -11,3 +11,4 @@ mod story;
 mod torture;
 mod trouble;
 mod up;
+mod upstash;

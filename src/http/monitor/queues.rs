@@ -13,11 +13,11 @@ use crate::http::{Access, AppState, Caller, Problem};
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::http) struct QueueHealth {
-    /// It can be used: connected, and takes what is appended.
+    /// It can be used: connected, takes what is appended, and its commands are not used up.
     redis: bool,
     /// Why not, where it can't. Uploads are accepted all the same and wait.
     redis_trouble: Option<String>,
-    /// Redis is connected, and no stage is paused.
+    /// Redis is connected and takes commands, and no stage is paused.
     queues_active: bool,
     usage: Share,
     /// Processes that work, and what they can carry.
@@ -28,6 +28,8 @@ pub(in crate::http) struct QueueHealth {
 #[derive(Debug, Serialize, ToSchema)]
 struct Share {
     percentage: f64,
+    /// As in `/api/monitor/redis-usage`; OVER: work waits in the ledger until the plan's month begins.
+    status: &'static str,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -84,11 +86,12 @@ pub(in crate::http) async fn queue_health(
         slots: worker.slots,
         busy: worker.busy,
     };
+    let usage = Usage::now(&state).await?;
     Ok(Json(QueueHealth {
         redis,
         redis_trouble,
         queues_active: redis && stages.iter().all(|stage| !stage.paused),
-        usage: Share { percentage: Usage::now(&state).await?.percentage },
+        usage: Share { percentage: usage.percentage, status: usage.status },
         workers: workers.into_iter().map(worker).collect(),
         stages,
     }))

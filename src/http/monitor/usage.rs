@@ -18,8 +18,8 @@ pub(in crate::http) struct Usage {
     /// The plan's cap; 0 where commands are not metered.
     limit: u64,
     pub(super) percentage: f64,
-    /// OK, WARNING (80 %), CRITICAL (95 %) or OVER.
-    status: &'static str,
+    /// OK, WARNING (80 %), CRITICAL (95 %) or OVER: all are counted, or Redis says so, whatever was counted here.
+    pub(super) status: &'static str,
     /// The month's total if it goes on like this.
     forecast: u64,
     pub(in crate::http) by_purpose: BTreeMap<String, u64>,
@@ -48,7 +48,11 @@ impl Usage {
                 *by_purpose.entry(purpose.as_str().to_owned()).or_default() += commands;
             }
         }
-        Ok(Self::of(by_purpose, state.monthly_commands, elapsed(now)))
+        let mut usage = Self::of(by_purpose, state.monthly_commands, elapsed(now));
+        if state.dispatch.streams().is_some_and(|streams| streams.over_quota().is_some()) {
+            usage.status = "OVER";
+        }
+        Ok(usage)
     }
 
     fn of(by_purpose: BTreeMap<String, u64>, limit: Option<u64>, elapsed: f64) -> Self {

@@ -1,7 +1,7 @@
 //! Whom Redis lets in, and what is said at the start to who can't go on.
 
 use subiteya::event::Stage;
-use subiteya::stream::{Meter, Options, Reader, StreamError, Streams};
+use subiteya::stream::{Meter, Options, Reader, StreamError, Streams, Woken};
 
 use super::cases::entry;
 use super::command;
@@ -41,7 +41,7 @@ async fn a_user_with_the_documented_permissions_can_do_all_of_it_and_no_more() {
         let reader = Reader::open(&streams, stage, "one").await.unwrap();
         let read = reader.read_now(1).await.unwrap();
         let reading = reader.read(1, std::time::Duration::from_secs(60));
-        assert!(reader.wake(reading).await.unwrap().is_empty());
+        assert!(matches!(reader.wake(reading).await.unwrap(), Woken::Read(read) if read.is_empty()));
         streams.pending(stage, None, 1).await.unwrap();
         streams.claim(stage, "two", &read[0].id).await.unwrap();
         streams.stream_info(stage).await.unwrap();

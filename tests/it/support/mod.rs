@@ -6,10 +6,12 @@ pub(crate) mod kinds;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod redis;
+pub(crate) mod resp;
 pub(crate) mod s3;
 pub(crate) mod servers;
 pub(crate) mod stage;
 pub(crate) mod standin;
+pub(crate) mod upstash;
 pub(crate) mod usage;
 
 use std::time::Duration;

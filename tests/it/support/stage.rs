@@ -176,6 +176,7 @@ pub(crate) fn times() -> Times {
         alive: Duration::from_secs(2),
         doubt: Duration::from_secs(1),
         deaf: Duration::from_secs(2),
+        idle: Duration::from_millis(300),
     }
 }
 
@@ -314,13 +315,22 @@ impl<R: Server> Pipeline<R> {
     }
 
     pub(crate) async fn upload(&self) -> VideoId {
-        let (video, released) = self.commit_upload().await;
-        self.dispatch.append(&released).await;
+        self.upload_by(&self.dispatch).await
+    }
+
+    /// By a process with a connection of its own.
+    pub(crate) async fn upload_by(&self, dispatch: &Dispatch) -> VideoId {
+        let (video, released) = self.commit_upload_by(dispatch).await;
+        dispatch.append(&released).await;
         video
     }
 
     /// Commits an upload and does not append it: a crash between the two.
     pub(crate) async fn commit_upload(&self) -> (VideoId, Vec<Released>) {
+        self.commit_upload_by(&self.dispatch).await
+    }
+
+    async fn commit_upload_by(&self, dispatch: &Dispatch) -> (VideoId, Vec<Released>) {
         let tx = self.ledger.begin().await.expect("begin");
         let video = video(tx.now());
         tx.insert_video(&video).await.expect("video");
@@ -328,7 +338,7 @@ impl<R: Server> Pipeline<R> {
         tx.insert_task(&TaskRow { task, account: video.account.clone(), creator: "creator".into(), priority: 1 })
             .await
             .expect("task");
-        let released = self.dispatch.release(&tx, Stage::Edit).await.expect("release");
+        let released = dispatch.release(&tx, Stage::Edit).await.expect("release");
         tx.commit().await.expect("commit");
         (video.id, released)
     }
@@ -472,6 +482,7 @@ async fn connect_to(url: &str, authorities: Vec<CertificateDer<'static>>) -> Str
     let options = Options {
         command_timeout: Duration::from_millis(500),
         longest_pause: Duration::from_millis(500),
+        quota_pauses: (Duration::from_millis(500), Duration::from_secs(2)),
         authorities,
         ..Options::default()
     };
