@@ -96,7 +96,8 @@ async fn connect(url: &str) -> Result<(DatabaseConnection, DatabaseConnection), 
     let (plain_url, schema) = foreign::split_schema(url)?;
     let (plain_url, schema) = (plain_url.as_str(), schema.as_deref());
     let sqlite = sqlite_path(url).is_some();
-    let (readers, writers) = if sqlite { (4, 1) } else { (8, 8) };
+    // PostgreSQL gives each connection a process, and a fleet has many of ours; SQLite has one writer anyway.
+    let (readers, writers) = if sqlite { (4, 1) } else { (4, 4) };
     if let Some(folder) = sqlite_path(url).as_deref().and_then(Path::parent) {
         std::fs::create_dir_all(folder).map_err(|error| {
             ConnectError::Rejected(format!("the folder {} can't be made: {error}", folder.display()))

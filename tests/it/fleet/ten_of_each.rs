@@ -1,6 +1,6 @@
 //! Ten processes of each role: leases, limits, claims, the order of the release and the relays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use subiteya::ledger::Pause;
 
@@ -87,8 +87,13 @@ async fn ten_processes_of_each_role_keep_order_limits_and_leases() {
 
     assert_eq!(load::verdict(&fleet, &accepted).await, Verdict::default());
     let titles: BTreeMap<&str, &str> = accepted.iter().map(|(title, id)| (id.as_str(), title.as_str())).collect();
-    let order: Vec<&str> = released(&fleet, "video.uploaded").await.iter().map(|id| titles[id.as_str()]).collect();
-    assert_eq!(order.len(), accepted.len(), "each was released once: {order:?}");
+    let mut order: Vec<&str> = released(&fleet, "video.uploaded").await.iter().map(|id| titles[id.as_str()]).collect();
+    // Many look at the limit at once; whom it then denies a permit is parked, and goes out once more.
+    let parked = "select count(*) from history where stage = 'edit' and event = 'parked'";
+    let parked: usize = postgres.sql("subiteya", parked).parse().expect("a number");
+    assert_eq!(order.len(), accepted.len() + parked, "each was released once for each cause: {order:?}");
+    let mut seen = BTreeSet::new();
+    order.retain(|title| seen.insert(*title));
     let first_ten = ["high", "normal", "low"]
         .map(|priority| order[..10].iter().filter(|title| title.starts_with(priority)).count());
     assert_eq!(first_ten, [6, 3, 1], "{order:?}");
