@@ -36,7 +36,6 @@ const UP: &[&str] = &[
     "create index videos_user_status on videos (user_id, status, id)",
     "create index videos_account on videos (account_id, id)",
     "create index videos_account_status on videos (account_id, status, id)",
-    "create index dead_entries_at on dead_entries (at)",
     // The release locks these rows, so they have to be there before the first one.
     "insert into turns (stage, priority, pass) values
         ('edit', 0, 0), ('edit', 1, 0), ('edit', 2, 0), ('publish', 0, 0), ('publish', 1, 0), ('publish', 2, 0)
@@ -44,7 +43,6 @@ const UP: &[&str] = &[
 ];
 
 const DOWN: &[&str] = &[
-    "drop index dead_entries_at",
     "drop index videos_account_status",
     "drop index videos_account",
     "drop index videos_user_status",
