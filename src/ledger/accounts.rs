@@ -9,6 +9,12 @@ use serde::{Deserialize, Serialize};
 use super::{Result, Session, Tx, json, parsed};
 use crate::event::LeaseToken;
 
+/// By name, since a statement that was prepared before a migration keeps what `*` was then.
+const COLUMNS: &str = "\
+    id, user_id, open_id, display_name, username, avatar_url, state, state_reason, access_token, refresh_token, \
+    access_expires_at, refresh_expires_at, refresh_at, token_version, refresh_lease, refresh_until, brand, \
+    watermark_key, created_at, removed_at";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum AccountState {
@@ -80,18 +86,23 @@ impl Session {
     /// An account that is not removed.
     pub async fn account(&self, id: &str) -> Result<Option<Account>> {
         // Never locked: what is written of an account is compared with its version, its lease or its owner.
-        let sql = "select * from accounts where id = $1 and removed_at is null";
-        self.one(sql, [id.into()]).await?.as_ref().map(read).transpose()
+        let sql = format!("select {COLUMNS} from accounts where id = $1 and removed_at is null");
+        self.one(&sql, [id.into()]).await?.as_ref().map(read).transpose()
     }
 
     /// Also one that was removed meanwhile: its videos still name it.
     pub async fn account_even_removed(&self, id: &str) -> Result<Option<Account>> {
-        self.one("select * from accounts where id = $1", [id.into()]).await?.as_ref().map(read).transpose()
+        self.one(&format!("select {COLUMNS} from accounts where id = $1"), [id.into()])
+            .await?
+            .as_ref()
+            .map(read)
+            .transpose()
     }
 
     /// All of a creator's, removed ones too, oldest first.
     pub async fn accounts_of_creator(&self, open_id: &str) -> Result<Vec<Account>> {
-        let sql = format!("select * from accounts where open_id = $1 order by created_at, id{}", self.for_update());
+        let sql =
+            format!("select {COLUMNS} from accounts where open_id = $1 order by created_at, id{}", self.for_update());
         self.all(&sql, [open_id.into()]).await?.iter().map(read).collect()
     }
 
@@ -105,9 +116,10 @@ impl Session {
 
     /// `user` None is everybody's.
     pub async fn accounts(&self, user: Option<&str>) -> Result<Vec<Account>> {
-        let sql =
-            "select * from accounts where removed_at is null and ($1 = '' or user_id = $1) order by created_at, id";
-        self.all(sql, [user.unwrap_or_default().into()]).await?.iter().map(read).collect()
+        let sql = format!(
+            "select {COLUMNS} from accounts where removed_at is null and ($1 = '' or user_id = $1) order by created_at, id"
+        );
+        self.all(&sql, [user.unwrap_or_default().into()]).await?.iter().map(read).collect()
     }
 }
 

@@ -39,7 +39,9 @@ pub struct Connecting {
 impl Session {
     /// None also where the key was revoked since.
     pub async fn connecting(&self, state: &str) -> Result<Option<Connecting>> {
-        let sql = "select c.*, k.user_id as user_id from connects c join api_keys k on k.id = c.key_id
+        let sql =
+            "select c.browser, c.account_id, c.redirect_uri, c.verifier, c.expires_at, c.used_at, k.user_id as user_id
+                   from connects c join api_keys k on k.id = c.key_id
                    where c.state = $1 and k.revoked_at is null";
         self.one(sql, [state.into()]).await?.as_ref().map(read).transpose()
     }

@@ -2,6 +2,9 @@
 
 use super::{Result, Session, Tx};
 
+/// By name, since a statement that was prepared before a migration keeps what `*` was then.
+const COLUMNS: &str = "stream, entry, fields, reason, at";
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadEntry {
     pub stream: String,
@@ -14,7 +17,8 @@ pub struct DeadEntry {
 
 impl Session {
     pub async fn dead_entries(&self, most: i64) -> Result<Vec<DeadEntry>> {
-        let rows = self.all("select * from dead_entries order by at desc limit $1", [most.into()]).await?;
+        let rows =
+            self.all(&format!("select {COLUMNS} from dead_entries order by at desc limit $1"), [most.into()]).await?;
         rows.iter()
             .map(|row| {
                 Ok(DeadEntry {

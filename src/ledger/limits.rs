@@ -5,6 +5,9 @@ use sea_orm::QueryResult;
 use super::{Result, Session, Tx, json, to_json};
 use crate::outcome::Reason;
 
+/// By name, since a statement that was prepared before a migration keeps what `*` was then.
+const COLUMNS: &str = "name, cells, open_at, closed_until, closed_code, closed_text, version";
+
 /// One limit: its cells (each the time at which it is free again), and until when somebody closed it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LimitRow {
@@ -18,7 +21,7 @@ pub struct LimitRow {
 
 impl Session {
     pub async fn limit(&self, name: &str) -> Result<LimitRow> {
-        let sql = format!("select * from limits where name = $1{}", self.for_update());
+        let sql = format!("select {COLUMNS} from limits where name = $1{}", self.for_update());
         let mut row = self.one(&sql, [name.into()]).await?;
         if row.is_none() && !self.for_update().is_empty() {
             // A row that isn't there can't be locked, and two who make it would wait for each other.
@@ -31,7 +34,7 @@ impl Session {
     }
 
     pub async fn limits(&self) -> Result<Vec<(String, LimitRow)>> {
-        let rows = self.all("select * from limits order by name", []).await?;
+        let rows = self.all(&format!("select {COLUMNS} from limits order by name"), []).await?;
         rows.iter().map(|row| Ok((row.try_get("", "name")?, read(row)?))).collect()
     }
 }

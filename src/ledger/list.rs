@@ -5,7 +5,7 @@
 
 use sea_orm::Value;
 
-use super::videos::read;
+use super::videos::{COLUMNS, read};
 use super::{ListFilter, Result, Session, Video, VideoPage, parsed, places};
 use crate::event::VideoId;
 
@@ -24,7 +24,7 @@ impl Session {
         let limit = usize::try_from(filter.limit).unwrap_or(usize::MAX);
         match filter.text.as_deref() {
             None => {
-                let videos = self.page("*", filter, filter.cursor, limit + 1).await?;
+                let videos = self.page(COLUMNS, filter, filter.cursor, limit + 1).await?;
                 let videos = videos.iter().map(read).collect::<Result<Vec<Video>>>()?;
                 Ok(cut(videos, limit))
             }
@@ -72,7 +72,7 @@ impl Session {
         if found.is_empty() {
             return Ok(VideoPage { videos: Vec::new(), next: more });
         }
-        let sql = format!("select * from videos where id in ({}) order by id desc", places(0, found.len()));
+        let sql = format!("select {COLUMNS} from videos where id in ({}) order by id desc", places(0, found.len()));
         let videos = self.all(&sql, found.iter().map(|id| id.to_string().into())).await?;
         let page = cut(videos.iter().map(read).collect::<Result<_>>()?, limit);
         Ok(VideoPage { next: page.next.or(more), ..page })

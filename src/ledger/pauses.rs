@@ -4,6 +4,9 @@ use sea_orm::QueryResult;
 
 use super::{Result, Session, Tx};
 
+/// By name, since a statement that was prepared before a migration keeps what `*` was then.
+const COLUMNS: &str = "name, until_at, reason";
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pause {
     pub name: String,
@@ -14,12 +17,12 @@ pub struct Pause {
 
 impl Session {
     pub async fn pauses(&self) -> Result<Vec<Pause>> {
-        self.all("select * from pauses order by name", []).await?.iter().map(read).collect()
+        self.all(&format!("select {COLUMNS} from pauses order by name"), []).await?.iter().map(read).collect()
     }
 
     async fn pause_at(&self, name: &str, now: i64) -> Result<Option<Pause>> {
-        let sql = "select * from pauses where name = $1 and coalesce(until_at, $2 + 1) > $2";
-        self.one(sql, [name.into(), now.into()]).await?.as_ref().map(read).transpose()
+        let sql = format!("select {COLUMNS} from pauses where name = $1 and coalesce(until_at, $2 + 1) > $2");
+        self.one(&sql, [name.into(), now.into()]).await?.as_ref().map(read).transpose()
     }
 }
 

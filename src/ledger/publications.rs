@@ -3,6 +3,10 @@
 use super::{Result, Session, Tx};
 use crate::event::VideoId;
 
+/// By name, since a statement that was prepared before a migration keeps what `*` was then.
+const COLUMNS: &str = "\
+    video_id, account_id, generation, version, publish_id, upload_url, final_started, inits, record, updated_at";
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicationRow {
     pub video: VideoId,
@@ -22,7 +26,7 @@ pub struct PublicationRow {
 
 impl Session {
     pub async fn publication(&self, video: VideoId) -> Result<Option<PublicationRow>> {
-        let sql = format!("select * from publications where video_id = $1{}", self.for_update());
+        let sql = format!("select {COLUMNS} from publications where video_id = $1{}", self.for_update());
         let Some(row) = self.one(&sql, [video.to_string().into()]).await? else { return Ok(None) };
         let final_started: i64 = row.try_get("", "final_started")?;
         Ok(Some(PublicationRow {

@@ -10,6 +10,12 @@ use super::{LedgerError, Result, Session, Tx, json, parsed, to_json};
 use crate::event::{TraceId, VideoId};
 use crate::outcome::Reason;
 
+/// By name, since a statement that was prepared before a migration keeps what `*` was then.
+pub(super) const COLUMNS: &str = "\
+    id, trace, user_id, account_id, title, options, priority, publish_at, status, progress, source_key, \
+    source_size, source_sha256, captions_key, brand, probe, edited_key, edited_size, edited_sha256, \
+    thumbnail_key, post_ids, post_url, reason_code, reason_text, created_at, updated_at, ended_at";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Status {
@@ -174,7 +180,7 @@ pub struct VideoPage {
 
 impl Session {
     pub async fn video(&self, id: VideoId) -> Result<Option<Video>> {
-        let sql = format!("select * from videos where id = $1{}", self.for_update());
+        let sql = format!("select {COLUMNS} from videos where id = $1{}", self.for_update());
         self.one(&sql, [id.to_string().into()]).await?.as_ref().map(read).transpose()
     }
 

@@ -4,6 +4,9 @@ use sea_orm::{QueryResult, Value};
 
 use super::{Result, Session, Tx};
 
+/// By name, since a statement that was prepared before a migration keeps what `*` was then.
+const COLUMNS: &str = "id, event, open_id, publish_id, body, happened_at, received_at, due_at, outcome";
+
 #[derive(Debug, Clone)]
 pub struct NewWebhook {
     /// SHA-256 of the body: a repeated delivery is the same row.
@@ -31,12 +34,16 @@ pub struct Webhook {
 
 impl Session {
     pub async fn due_webhooks(&self, now: i64, most: i64) -> Result<Vec<Webhook>> {
-        let sql = "select * from webhooks where due_at <= $1 order by due_at limit $2";
-        self.all(sql, [now.into(), most.into()]).await?.iter().map(read).collect()
+        let sql = format!("select {COLUMNS} from webhooks where due_at <= $1 order by due_at limit $2");
+        self.all(&sql, [now.into(), most.into()]).await?.iter().map(read).collect()
     }
 
     pub async fn webhooks(&self) -> Result<Vec<Webhook>> {
-        self.all("select * from webhooks order by received_at, id", []).await?.iter().map(read).collect()
+        self.all(&format!("select {COLUMNS} from webhooks order by received_at, id"), [])
+            .await?
+            .iter()
+            .map(read)
+            .collect()
     }
 }
 

@@ -5,6 +5,9 @@ use sea_orm::Value;
 use super::{Result, Session, Tx};
 use crate::event::Stage;
 
+/// By name, since a statement that was prepared before a migration keeps what `*` was then.
+const COLUMNS: &str = "name, stage, host, pid, slots, busy, started_at, seen_at";
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Worker {
     /// Host, process id and a random part: no two are the same, also not after a restart.
@@ -21,7 +24,9 @@ pub struct Worker {
 impl Session {
     /// Everybody seen since then.
     pub async fn workers(&self, since: i64) -> Result<Vec<Worker>> {
-        let rows = self.all("select * from workers where seen_at >= $1 order by stage, name", [since.into()]).await?;
+        let rows = self
+            .all(&format!("select {COLUMNS} from workers where seen_at >= $1 order by stage, name"), [since.into()])
+            .await?;
         rows.iter()
             .map(|row| {
                 Ok(Worker {

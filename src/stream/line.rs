@@ -50,6 +50,8 @@ struct Inner {
     witnesses: Witnesses,
     driver: tokio::sync::Mutex<Driver>,
     resting: AtomicBool,
+    /// It was had at least once.
+    had: AtomicBool,
     /// It could not be had when it was needed last.
     missed: AtomicBool,
     /// Commands since the last set-up.
@@ -77,6 +79,7 @@ impl Line {
                 witnesses,
                 driver: tokio::sync::Mutex::default(),
                 resting: AtomicBool::new(true),
+                had: AtomicBool::new(false),
                 missed: AtomicBool::new(false),
                 carried: AtomicU32::new(0),
                 idle_closes: AtomicU32::new(0),
@@ -131,7 +134,10 @@ impl Inner {
         let client = self.client().clone_new();
         let made = client.init().await.map_err(StreamError::from);
         self.witnesses.quota.heard(&made);
-        note(&self.witnesses.outage, &made);
+        // Before the first success it is the caller's to tell: a start that fails has its own words.
+        if made.is_ok() || self.had.load(Ordering::SeqCst) {
+            note(&self.witnesses.outage, &made);
+        }
         if !matches!(made, Ok(_) | Err(StreamError::QuotaExceeded(_))) {
             driver.misses += 1;
             driver.not_before =
@@ -142,6 +148,7 @@ impl Inner {
         *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client;
         (driver.misses, driver.not_before) = (0, None);
         self.missed.store(false, Ordering::SeqCst);
+        self.had.store(true, Ordering::SeqCst);
         self.count_set_up();
         self.idle_closes.store(0, Ordering::SeqCst);
         self.failed.store(false, Ordering::SeqCst);

@@ -43,6 +43,9 @@ pub(super) fn refusal(details: &str) -> Option<String> {
         _ if details.contains("InvalidCertificate(") => {
             return Some(format!("its certificate is not accepted: {details}"));
         }
+        _ if details.contains("InvalidMessage(") => {
+            "what answers there does not speak TLS; expected redis://, or the port at which it does"
+        }
         _ => return None,
     };
     Some(text.to_owned())

@@ -92,7 +92,7 @@ async fn stall(server: &Server, video: &str) {
     let claim = Claim {
         token: LeaseToken::new(),
         holder: "dead-worker".to_owned(),
-        entry: None,
+        entry: Some("1-0".to_owned()),
         lease: std::time::Duration::from_secs(30),
     };
     let Ok(Leased::Granted(mut task)) = row.task.lease(claim, tx.now() - 600_000) else { panic!("a lease") };

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use subiteya::child::{Contained, Limits, Running};
@@ -89,7 +89,31 @@ impl Postgres {
     }
 }
 
+/// Tries again while a killed server's backends still hold what a new one needs.
 async fn launch(folder: &Path) -> Running {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let mut server = start(folder);
+        let ready = async {
+            while !is_ready(folder) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            () = ready => return server,
+            ended = server.wait() => assert!(Instant::now() < deadline, "postgres does not start: {ended:?}"),
+            () = tokio::time::sleep_until(deadline.into()) => panic!("postgres does not answer"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn is_ready(folder: &Path) -> bool {
+    let ready = Command::new(servers::postgres("pg_isready")).arg("-q").arg("-h").arg(folder).status();
+    ready.is_ok_and(|status| status.success())
+}
+
+fn start(folder: &Path) -> Running {
     let mut words: Vec<String> = as_postgres();
     words.push(servers::postgres("postgres").display().to_string());
     let socket = format!("unix_socket_directories={}", folder.display());
@@ -99,16 +123,7 @@ async fn launch(folder: &Path) -> Running {
     // What a killed server had committed is in the kernel's hands; only the machine's own crash would lose it.
     words.extend(["-c", "fsync=off"].map(str::to_owned));
     let (program, args) = words.split_first().expect("a program");
-    let server = Contained::new(Path::new(program), folder, Limits::default())
-        .args(args.to_vec())
-        .start()
-        .expect("postgres starts");
-    super::eventually("postgres answers", Duration::from_secs(20), || async {
-        let ready = Command::new(servers::postgres("pg_isready")).arg("-q").arg("-h").arg(folder).status();
-        ready.is_ok_and(|status| status.success())
-    })
-    .await;
-    server
+    Contained::new(Path::new(program), folder, Limits::default()).args(args.to_vec()).start().expect("postgres starts")
 }
 
 /// PostgreSQL refuses to run as root.
