@@ -1,5 +1,5 @@
-//! What keeps the stores from filling up: leftovers of the dead are swept ([`sweep`]), what was kept long enough is
-//! removed ([`retain`]), images that no brand names any more go with it ([`sweep_watermarks`]).
+//! What keeps the stores from filling up: leftovers of the dead are swept ([`sweep()`]), what was kept long enough is
+//! removed ([`retain()`]), images that no brand names any more go with it ([`sweep_watermarks`]).
 //!
 //! Each is a chore: whichever process finds it due takes it, and the ledger says until when. Should two be at it, nothing
 //! is harmed: what is deleted is judged by the ledger each time, and deleting twice is no error.
