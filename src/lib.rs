@@ -8,6 +8,7 @@ pub mod config;
 pub mod event;
 pub mod outcome;
 pub mod task;
+pub mod torture;
 
 pub mod ledger;
 pub mod media;

@@ -10,6 +10,7 @@ use crate::event::LeaseToken;
 use crate::ledger::{Account, AccountState, Ledger, LedgerError};
 use crate::tiktok::client::Client;
 use crate::tiktok::refusal::{Class, Refusal};
+use crate::torture::{self, Point};
 
 /// What a refreshed token lives where TikTok does not say: seconds.
 const UNKNOWN_LIFE: i64 = 1800;
@@ -114,6 +115,7 @@ impl Tokens {
                 "its token can't be opened ({error}); put the old ENCRYPTION_KEY back, or connect it again"
             ))
         })?;
+        torture::soon(Point::PublishRefreshSent);
         let asked = tokio::time::timeout(REFRESH_TIME, async {
             match self.client.refresh(&refresh).await {
                 // The answer was lost. The same token once more: if TikTok has used it up, the pair is lost for good.
@@ -167,6 +169,7 @@ impl Tokens {
             };
             match stored.await {
                 Ok(()) => {
+                    torture::at(Point::PublishRefreshStored);
                     tracing::info!(account.id = account.id, "the account's tokens were refreshed");
                     let access = Access { token: fresh.access_token, version: account.token_version + 1 };
                     return Ok(Refreshed::Here(access));

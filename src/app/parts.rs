@@ -122,7 +122,7 @@ pub(super) fn publisher(
         client,
         vault,
         config: config.stages.publish.clone(),
-        times: Times::default().floored(),
+        times: Times::default().floored().scaled(),
         rules: ChunkRules::default(),
     }
 }

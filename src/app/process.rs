@@ -74,7 +74,7 @@ impl Process {
             ledger: self.ledger.clone(),
             dispatch: self.dispatch.clone(),
             config: self.config.stages.of(stage).clone(),
-            times: Times::default(),
+            times: Times::default().paced(),
             stop: self.stop.clone(),
             health: self.health.clone(),
             owing: Arc::default(),

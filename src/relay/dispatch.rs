@@ -7,6 +7,7 @@ use crate::config::{Rate, StagesConfig};
 use crate::event::Stage;
 use crate::ledger::{Released, Room, Tx};
 use crate::stream::{StreamError, Streams};
+use crate::torture::{self, Point};
 
 /// How a process releases tasks; cheap to clone. Without Redis nothing is released: tasks wait in the ledger.
 #[derive(Clone)]
@@ -44,7 +45,14 @@ impl Dispatch {
     /// Releases what is due of a stage, within the caller's transaction. After its commit: [`Dispatch::append`].
     pub async fn release(&self, tx: &Tx, stage: Stage) -> Result<Vec<Released>, crate::ledger::LedgerError> {
         match self.streams {
-            Some(_) => tx.release(stage, self.room(stage)).await,
+            Some(_) => {
+                torture::at(Point::ReleaseRead);
+                let released = tx.release(stage, self.room(stage)).await?;
+                if !released.is_empty() {
+                    torture::at(Point::ReleaseWriting);
+                }
+                Ok(released)
+            }
             None => Ok(Vec::new()),
         }
     }
@@ -52,6 +60,10 @@ impl Dispatch {
     /// Appends committed releases. What fails here is not lost: the ledger comes to doubt it and releases it anew.
     pub async fn append(&self, released: &[Released]) {
         let Some(streams) = &self.streams else { return };
+        if released.is_empty() {
+            return;
+        }
+        torture::at(Point::ReleaseCommitted);
         let appended = released.iter().map(|one| async move { (one, streams.append(one.stage, &one.entry).await) });
         let mut failed: Option<(usize, StreamError)> = None;
         for (one, done) in futures::future::join_all(appended).await {
@@ -60,6 +72,7 @@ impl Dispatch {
                 Err(error) => failed = Some((failed.map_or(0, |(number, _)| number) + 1, error)),
             }
         }
+        torture::at(Point::ReleaseAppended);
         if let Some((number, error)) = failed {
             tracing::warn!(number, %error, "entries could not be appended; their tasks are released anew once Redis answers");
         }

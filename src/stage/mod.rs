@@ -29,6 +29,7 @@ use crate::health::Health;
 use crate::ledger::{Ledger, LedgerError, Released, TaskRow, Tx};
 use crate::outcome::{Outcome, Reason};
 use crate::relay::Dispatch;
+use crate::torture::paced;
 
 pub use run::Lease;
 pub use worker::Identity;
@@ -125,6 +126,19 @@ impl Default for Times {
             alive: Duration::from_secs(30),
             doubt: Duration::from_secs(5),
             deaf: Duration::from_secs(15),
+        }
+    }
+}
+
+impl Times {
+    /// As they are, but in a torture-only build.
+    pub fn paced(self) -> Self {
+        Self {
+            tick: paced(self.tick),
+            heartbeat: paced(self.heartbeat),
+            alive: paced(self.alive),
+            doubt: paced(self.doubt),
+            deaf: paced(self.deaf),
         }
     }
 }

@@ -13,9 +13,11 @@ use tokio_util::task::TaskTracker;
 
 use super::accept::InHand;
 use super::{Admission, Engine, Identity, Work, doubt, millis, sweep, worker};
+use crate::event::Stage;
 use crate::ledger::LedgerError;
 use crate::outcome::backoff;
 use crate::stream::{Delivery, Reader, StreamError, Streams};
+use crate::torture::{self, Point};
 
 /// The longest blocking read, and what else the loop is given.
 #[derive(Debug, Clone)]
@@ -121,6 +123,9 @@ impl<W: Work> Worker<W> {
             return Ok(());
         }
         let deliveries = self.read(reader, u64::try_from(permits.len()).unwrap_or(1)).await?;
+        if !deliveries.is_empty() {
+            torture::at(if W::STAGE == Stage::Edit { Point::EditRead } else { Point::PublishRead });
+        }
         self.accept(deliveries, &mut permits).await
     }
 
