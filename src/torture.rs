@@ -3,7 +3,7 @@
 //!
 //! `SUBITEYA_TORTURE` holds words with commas between them: `kill@POINT` and `stop@POINT` (SIGKILL or SIGSTOP to this
 //! process at the first hit of a crash point, or with `:N` at the Nth), `without=GUARD`, `scale=N` (the publish protocol's
-//! times divided by N), `pace=N` (the engine's times divided by N).
+//! times divided by N), `pace=N` (the engine's times divided by N), `chunk=BYTES` (the size of a chunk).
 
 macro_rules! named {
     ($(#[$meta:meta])* $type:ident { $($(#[$doc:meta])* $name:ident = $text:literal,)* }) => {
@@ -117,8 +117,13 @@ mod switches {
     }
 
     #[inline(always)]
-    pub fn scaled(millis: i64) -> i64 {
-        millis
+    pub fn scaled(time: Duration) -> Duration {
+        time
+    }
+
+    #[inline(always)]
+    pub fn chunk() -> Option<u64> {
+        None
     }
 
     #[inline(always)]
@@ -151,8 +156,9 @@ mod switches {
     struct Orders {
         blows: Vec<Blow>,
         without: Vec<Guard>,
-        scale: i64,
+        scale: u32,
         pace: u32,
+        chunk: Option<u64>,
     }
 
     static ORDERS: LazyLock<Orders> = LazyLock::new(|| {
@@ -169,6 +175,8 @@ mod switches {
             orders.scale = scale.parse().unwrap_or_else(|_| wrong());
         } else if let Some(pace) = word.strip_prefix("pace=") {
             orders.pace = pace.parse().unwrap_or_else(|_| wrong());
+        } else if let Some(bytes) = word.strip_prefix("chunk=") {
+            orders.chunk = Some(bytes.parse().unwrap_or_else(|_| wrong()));
         } else {
             let (how, place) = word.split_once('@').unwrap_or_else(|| wrong());
             let signal = match how {
@@ -214,8 +222,12 @@ mod switches {
         ORDERS.without.contains(&guard)
     }
 
-    pub fn scaled(millis: i64) -> i64 {
-        (millis / ORDERS.scale).max(1)
+    pub fn scaled(time: Duration) -> Duration {
+        time / ORDERS.scale
+    }
+
+    pub fn chunk() -> Option<u64> {
+        ORDERS.chunk
     }
 
     pub fn paced(time: Duration) -> Duration {
@@ -223,7 +235,7 @@ mod switches {
     }
 }
 
-pub use switches::{at, paced, scaled, soon, without};
+pub use switches::{at, chunk, paced, scaled, soon, without};
 
 #[cfg(test)]
 mod tests {

@@ -19,6 +19,7 @@ use crate::stage::publish::chunks::ChunkRules;
 use crate::stage::publish::times::Times;
 use crate::stream::{Meter, Options, Streams};
 use crate::tiktok::client::{Client, ClientConfig};
+use crate::torture;
 
 pub(super) async fn ledger(config: &Config) -> Result<Ledger, Failure> {
     let url = database_url(config);
@@ -93,8 +94,9 @@ pub(super) fn client(config: &TikTokConfig) -> Result<Client, Failure> {
         Some(app) => (app.client_key.clone(), app.client_secret.clone()),
         None => (String::new(), SecretString::from("")),
     };
-    Client::new(ClientConfig::new(config.api_url.clone(), config.auth_url.clone(), key, secret))
-        .map_err(|error| Failure::new(Exit::Configuration, error.to_string()))
+    let mut config = ClientConfig::new(config.api_url.clone(), config.auth_url.clone(), key, secret);
+    config.put_timeout = torture::scaled(config.put_timeout);
+    Client::new(config).map_err(|error| Failure::new(Exit::Configuration, error.to_string()))
 }
 
 pub(super) fn edit(config: &Config, ledger: &Ledger, dispatch: &Dispatch, media: &Media, tools: Tools) -> Edit {
@@ -123,6 +125,6 @@ pub(super) fn publisher(
         vault,
         config: config.stages.publish.clone(),
         times: Times::default().floored().scaled(),
-        rules: ChunkRules::default(),
+        rules: ChunkRules::default().cut(),
     }
 }

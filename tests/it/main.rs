@@ -18,6 +18,7 @@ mod pitfalls;
 mod publish_model;
 mod publish_protocol;
 mod sandbox;
+#[expect(dead_code, reason = "the torture stands on it, too")]
 mod support;
 mod tiktok;
 mod tokens;

@@ -7,6 +7,5 @@ mod disabled;
 mod limits;
 mod shutdown;
 mod story;
-mod torture;
 mod trouble;
 mod up;

@@ -1,6 +1,8 @@
 //! Every time and every count of the protocol, in one struct with floors.
 
-use crate::torture::scaled;
+use std::time::Duration;
+
+use crate::torture;
 
 /// One second, in milliseconds.
 pub const SECOND: i64 = 1_000;
@@ -91,6 +93,10 @@ impl Times {
 
     /// As they are, but in a torture-only build: there the sandbox's URLs expire sooner by the same factor.
     pub fn scaled(self) -> Self {
+        let scaled = |time: i64| {
+            let time = torture::scaled(Duration::from_millis(u64::try_from(time).unwrap_or(0)));
+            i64::try_from(time.as_millis()).unwrap_or(i64::MAX).max(1)
+        };
         Self {
             url_life: scaled(self.url_life),
             longest_put: scaled(self.longest_put),
