@@ -71,6 +71,9 @@ pub async fn look(session: &Session, now: i64, asks: &[Ask]) -> Result<Verdict, 
 
 /// Takes one permit of each, or of none.
 pub async fn take(tx: &Tx, asks: &[Ask]) -> Result<Verdict, LedgerError> {
+    if torture::without(Guard::Limits) {
+        return Ok(Verdict::Open);
+    }
     let mut rows = Vec::with_capacity(asks.len());
     let mut verdict = Verdict::Open;
     for ask in asks {
@@ -115,9 +118,6 @@ pub async fn close(tx: &Tx, key: &Key, until: i64, reason: Reason) -> Result<(),
 }
 
 fn judge(row: &LimitRow, ask: &Ask, now: i64) -> Verdict {
-    if torture::without(Guard::Limits) {
-        return Verdict::Open;
-    }
     if row.closed_until > now {
         let reason =
             row.closed.clone().unwrap_or_else(|| Reason::new("closed", format!("the limit {} is closed", ask.key)));

@@ -62,10 +62,10 @@ async fn once<W: Work>(
     let token = row.task.token.ok_or(Failed::Gone)?;
     let tx = engine.ledger.begin().await?;
     let current = tx.task(row.task.id).await?.ok_or(Failed::Gone)?;
-    if current.task.token != Some(token) && !torture::without(Guard::Lease) {
+    let held = if torture::without(Guard::Lease) { &row.task } else { &current.task };
+    if held.token != Some(token) {
         return Err(Failed::Gone);
     }
-    let token = if torture::without(Guard::Lease) { current.task.token.unwrap_or(token) } else { token };
     let outcome = match outcome {
         Outcome::Retry(reason) if current.task.attempts + 1 >= engine.config.attempts => {
             let text = format!("{} (after {} attempts)", reason.text, current.task.attempts + 1);
@@ -74,8 +74,7 @@ async fn once<W: Work>(
         other => other.clone(),
     };
     let pause = backoff(engine.config.backoff, LONGEST_PAUSE, current.task.attempts + 1, rand::random());
-    let settled =
-        current.task.settle(token, &outcome, engine.config.attempts, pause, tx.now()).map_err(|_| Failed::Gone)?;
+    let settled = held.settle(token, &outcome, engine.config.attempts, pause, tx.now()).map_err(|_| Failed::Gone)?;
     tx.put_task(&current.task, &settled).await?;
     note_end(&tx, &current, &outcome).await?;
     if settled.state == State::Waiting {

@@ -3,17 +3,16 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
+use subiteya::torture::Point;
 
 use crate::checker::{self, Scope};
 use crate::history::REACHED;
 use crate::pipeline::{Database, LOOSE, Pipeline, Process};
+use crate::zombies::frozen_at;
 
 /// A worker freezes at a point, another finishes the video, the first wakes. What the checker says then.
-async fn after_a_zombie(pipeline: &mut Pipeline, point: &str) -> Vec<String> {
-    let title = pipeline.title();
-    pipeline.restart(Process::Work, &format!("stop@{point}")).await;
-    let id = pipeline.upload("ada", &title).await.expect("accepted");
-    pipeline.until("it freezes", REACHED, |all| all.is_stopped(Process::Work)).await.expect("frozen");
+async fn after_a_zombie(pipeline: &mut Pipeline, point: Point) -> Vec<String> {
+    let id = frozen_at(pipeline, point).await.expect("frozen");
     pipeline.start(Process::Second, "");
     pipeline.ended(&id).await.expect("an end");
     pipeline.signal(Process::Work, Signal::CONT);
@@ -30,14 +29,14 @@ async fn after_a_zombie(pipeline: &mut Pipeline, point: &str) -> Vec<String> {
 async fn without_compare_and_set_a_zombie_posts_twice() {
     // Its lease is not asked for either, since a worker that is told of its loss in time does no harm.
     let mut pipeline = Pipeline::with(Database::Sqlite, LOOSE, "without=cas,without=lease").await;
-    let wrong = after_a_zombie(&mut pipeline, "publish.init_answered").await;
+    let wrong = after_a_zombie(&mut pipeline, Point::PublishInitAnswered).await;
     assert!(wrong.iter().any(|line| line.contains("with 2 posts")), "{wrong:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_lease_a_zombie_settles_what_another_has_settled() {
     let mut pipeline = Pipeline::with(Database::Sqlite, LOOSE, "without=lease").await;
-    let wrong = after_a_zombie(&mut pipeline, "edit.stored").await;
+    let wrong = after_a_zombie(&mut pipeline, Point::EditStored).await;
     assert!(!wrong.is_empty(), "nothing was noticed");
 }
 

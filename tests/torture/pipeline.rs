@@ -150,6 +150,13 @@ impl Pipeline {
         self.fleet.is_stopped(process.name())
     }
 
+    /// Whether nobody keeps the database for itself.
+    pub(crate) async fn takes_writes(&self) -> bool {
+        let ledger = self.fleet.ledger().await;
+        let write = async { ledger.begin().await?.commit().await };
+        matches!(tokio::time::timeout(Duration::from_millis(1_500), write).await, Ok(Ok(())))
+    }
+
     /// Waits for a condition on the processes.
     pub(crate) async fn until(
         &mut self,
@@ -187,7 +194,7 @@ impl Pipeline {
 
     /// What a person does whose account has lost its tokens.
     pub(crate) async fn connect_again(&self, videos: &[Value]) {
-        let waiting = videos.iter().filter(|video| video["waitingFor"]["code"] == "reconnect");
+        let waiting = videos.iter().filter(|video| video["waitingFor"]["code"] == "account_reconnect");
         let accounts: BTreeSet<&str> = waiting.filter_map(|video| video["accountId"].as_str()).collect();
         for account in accounts {
             let tokens = self.fleet.sandbox.grant(&CreatorSpec::named(account)).await.expect("a creator");

@@ -19,13 +19,27 @@ pub(crate) async fn freeze(pipeline: &mut Pipeline, point: Point) -> Result<(), 
     run(pipeline, point).await.map_err(told)
 }
 
+/// Uploads a video and gives its id once its worker is frozen at the point. A process that freezes while another of
+/// its threads is in the middle of a write would keep SQLite for itself, as any program would: that is tried again.
+pub(crate) async fn frozen_at(pipeline: &mut Pipeline, point: Point) -> Result<String, String> {
+    for _ in 0..5 {
+        let title = pipeline.title();
+        pipeline.restart(Process::Work, &format!("stop@{}", point.name())).await;
+        pipeline.fleet.faults(faults(point));
+        let id = pipeline.upload("ada", &title).await.ok_or("it was accepted")?;
+        pipeline.until("it freezes", REACHED, |all| all.is_stopped(Process::Work)).await?;
+        pipeline.fleet.sandbox.clear_faults();
+        if pipeline.takes_writes().await {
+            return Ok(id);
+        }
+        pipeline.signal(Process::Work, Signal::CONT);
+        pipeline.ended(&id).await?;
+    }
+    Err("it froze in the middle of a write five times in a row".to_owned())
+}
+
 async fn run(pipeline: &mut Pipeline, point: Point) -> Result<(), String> {
-    let title = pipeline.title();
-    pipeline.restart(Process::Work, &format!("stop@{}", point.name())).await;
-    pipeline.fleet.faults(faults(point));
-    let id = pipeline.upload("ada", &title).await.ok_or("it was accepted")?;
-    pipeline.until("it freezes", REACHED, |all| all.is_stopped(Process::Work)).await?;
-    pipeline.fleet.sandbox.clear_faults();
+    let id = frozen_at(pipeline, point).await?;
     pipeline.start(Process::Second, "");
     let ended = pipeline.ended(&id).await;
     pipeline.signal(Process::Work, Signal::CONT);
