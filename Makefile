@@ -1,6 +1,6 @@
 # Each target's comment is its line in `make help`.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test bench sizing fleet lint deploy doc deny build release setup test-servers clean reset
+.PHONY: help demo up test torture bench sizing fleet lint deploy doc deny build release setup test-servers clean reset
 
 CARGO ?= cargo
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -22,6 +22,9 @@ test: setup test-servers ## Run all tests
 	else \
 		$(CARGO) test --locked; \
 	fi
+
+torture: setup test-servers ## Kill it for TORTURE_SECONDS (600) from TORTURE_SEED (1) on; docs/torture.md
+	$(CARGO) test --locked --features torture --test torture -- --ignored --nocapture budget
 
 bench: setup ## Run the benches
 	$(CARGO) bench --locked --bench streams

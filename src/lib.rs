@@ -9,6 +9,7 @@ pub mod event;
 pub mod outage;
 pub mod outcome;
 pub mod task;
+pub mod torture;
 
 pub mod ledger;
 pub mod media;

@@ -16,7 +16,7 @@ pub use tokens::{Access, Tokens};
 
 use secrecy::SecretString;
 
-use crate::ledger::TokenPair;
+use crate::ledger::{Account, TokenPair};
 use crate::seal::{Context, KeyRing, SealError};
 
 const ACCESS: &str = "access_token";
@@ -46,6 +46,14 @@ pub struct Vault {
 impl Vault {
     pub fn new(ring: KeyRing, instance: String) -> Self {
         Self { ring, instance }
+    }
+
+    /// The key that this process would need for an account's tokens, and has not.
+    pub fn lacks(&self, account: &Account) -> Option<String> {
+        match self.open(REFRESH, &account.id, &account.tokens.refresh) {
+            Err(SealError::UnknownKey(key)) => Some(key),
+            Ok(_) | Err(_) => None,
+        }
     }
 
     fn context<'a>(&'a self, purpose: &'a str, owner: &'a str) -> Context<'a> {

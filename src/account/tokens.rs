@@ -8,17 +8,20 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{ACCESS, REFRESH, Vault};
 use crate::event::LeaseToken;
 use crate::ledger::{Account, AccountState, Ledger, LedgerError};
+use crate::seal::SealError;
 use crate::tiktok::client::Client;
 use crate::tiktok::refusal::{Class, Refusal};
+use crate::torture::{self, Point};
 
 /// What a refreshed token lives where TikTok does not say: seconds.
 const UNKNOWN_LIFE: i64 = 1800;
 /// A token that lives at least so long is still worth a call: milliseconds.
 const STILL_GOOD: i64 = 5_000;
-/// How long one refresh may take before another process may try.
-const REFRESH_LEASE: i64 = 60 * 1000;
+/// How long one refresh may take before another process may try: a pair that died with its process is missed within a
+/// minute.
+const REFRESH_LEASE: Duration = Duration::from_secs(45);
 /// How long its questions to TikTok may take: well within the lease, since nobody else may ask with the same token.
-const REFRESH_TIME: Duration = Duration::from_secs(45);
+const REFRESH_TIME: Duration = Duration::from_secs(35);
 /// How often a process asks for the refresh of another, and how many times: a few seconds. Who waits holds a slot, and the
 /// other may be dead.
 const WAIT: Duration = Duration::from_millis(250);
@@ -81,11 +84,7 @@ impl Tokens {
     }
 
     fn open(&self, account: &Account) -> Result<Access, Refusal> {
-        let token = self.vault.open(ACCESS, &account.id, &account.tokens.access).map_err(|error| {
-            reconnect(format!(
-                "its token can't be opened ({error}); put the old ENCRYPTION_KEY back, or connect it again"
-            ))
-        })?;
+        let token = self.vault.open(ACCESS, &account.id, &account.tokens.access).map_err(unopened)?;
         Ok(Access { token, version: account.token_version })
     }
 
@@ -102,18 +101,16 @@ impl Tokens {
         let lease = LeaseToken::new();
         let taken = async {
             let tx = self.ledger.begin().await?;
-            let taken = tx.lease_refresh(&account.id, account.token_version, lease, now + REFRESH_LEASE).await?;
+            let until = now + i64::try_from(torture::scaled(REFRESH_LEASE).as_millis()).unwrap_or(0);
+            let taken = tx.lease_refresh(&account.id, account.token_version, lease, until).await?;
             tx.commit().await?;
             Ok::<_, LedgerError>(taken)
         };
         if !taken.await.map_err(unavailable)? {
             return Ok(Refreshed::Elsewhere);
         }
-        let refresh = self.vault.open(REFRESH, &account.id, &account.tokens.refresh).map_err(|error| {
-            reconnect(format!(
-                "its token can't be opened ({error}); put the old ENCRYPTION_KEY back, or connect it again"
-            ))
-        })?;
+        let refresh = self.vault.open(REFRESH, &account.id, &account.tokens.refresh).map_err(unopened)?;
+        torture::soon(Point::PublishRefreshSent);
         let asked = tokio::time::timeout(REFRESH_TIME, async {
             match self.client.refresh(&refresh).await {
                 // The answer was lost. The same token once more: if TikTok has used it up, the pair is lost for good.
@@ -167,6 +164,7 @@ impl Tokens {
             };
             match stored.await {
                 Ok(()) => {
+                    torture::at(Point::PublishRefreshStored);
                     tracing::info!(account.id = account.id, "the account's tokens were refreshed");
                     let access = Access { token: fresh.access_token, version: account.token_version + 1 };
                     return Ok(Refreshed::Here(access));
@@ -232,6 +230,18 @@ fn no_outcome(refusal: Refusal) -> Refusal {
 
 fn reconnect(text: impl Into<String>) -> Refusal {
     Refusal::ours(Class::NeedsReconnect, "reconnect", text)
+}
+
+/// A key that is missing is a fault of this process: others may have it, and no creator has to do anything.
+fn unopened(error: SealError) -> Refusal {
+    match error {
+        SealError::UnknownKey(_) => Refusal::not_sent(format!(
+            "the account's token can't be opened here: {error}; add that key and start again"
+        )),
+        SealError::Malformed | SealError::Refused => {
+            reconnect(format!("its token can't be opened ({error}); connect it again"))
+        }
+    }
 }
 
 fn unavailable(error: LedgerError) -> Refusal {

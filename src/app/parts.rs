@@ -9,7 +9,7 @@ use super::{Exit, Failure};
 use crate::account::{Tokens, Vault};
 use crate::config::{Config, DatabaseUrl, EncryptionKeys, RedisUrl, StoreConfig, TikTokConfig};
 use crate::ffmpeg::{self, Spool, Tools};
-use crate::ledger::Ledger;
+use crate::ledger::{AccountState, Ledger};
 use crate::media::{Media, S3};
 use crate::relay::Dispatch;
 use crate::seal::KeyRing;
@@ -19,6 +19,7 @@ use crate::stage::publish::chunks::ChunkRules;
 use crate::stage::publish::times::Times;
 use crate::stream::{Meter, Options, Server, Streams};
 use crate::tiktok::client::{Client, ClientConfig};
+use crate::torture;
 
 pub(super) async fn ledger(config: &Config) -> Result<Ledger, Failure> {
     let url = database_url(config);
@@ -113,13 +114,33 @@ pub(super) async fn vault(ledger: &Ledger, keys: &EncryptionKeys) -> Result<Arc<
     Ok(Arc::new(Vault::new(KeyRing::of(keys), instance)))
 }
 
+/// With a key that is not this installation's a publisher could post for nobody.
+pub(super) async fn opens_tokens(ledger: &Ledger, vault: &Vault) -> Result<(), Failure> {
+    let accounts = ledger.accounts(None).await.map_err(|error| Failure::unavailable(error.to_string()))?;
+    let active = accounts.iter().filter(|account| account.state == AccountState::Active);
+    for account in active {
+        if let Some(key) = vault.lacks(account) {
+            let id = &account.id;
+            return Err(Failure::new(
+                Exit::Configuration,
+                format!(
+                    "ENCRYPTION_KEY: the tokens of the account {id} are sealed under the key {key}, which is not among \
+                     those given; put the old key behind the new one, with a comma between them, or connect the account again"
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn client(config: &TikTokConfig) -> Result<Client, Failure> {
     let (key, secret) = match &config.app {
         Some(app) => (app.client_key.clone(), app.client_secret.clone()),
         None => (String::new(), SecretString::from("")),
     };
-    Client::new(ClientConfig::new(config.api_url.clone(), config.auth_url.clone(), key, secret))
-        .map_err(|error| Failure::new(Exit::Configuration, error.to_string()))
+    let mut config = ClientConfig::new(config.api_url.clone(), config.auth_url.clone(), key, secret);
+    config.put_timeout = torture::scaled(config.put_timeout);
+    Client::new(config).map_err(|error| Failure::new(Exit::Configuration, error.to_string()))
 }
 
 pub(super) fn edit(config: &Config, ledger: &Ledger, dispatch: &Dispatch, media: &Media, tools: Tools) -> Edit {
@@ -147,7 +168,7 @@ pub(super) fn publisher(
         client,
         vault,
         config: config.stages.publish.clone(),
-        times: Times::default().floored(),
-        rules: ChunkRules::default(),
+        times: Times::default().floored().scaled(),
+        rules: ChunkRules::default().cut(),
     }
 }

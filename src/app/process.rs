@@ -82,7 +82,7 @@ impl Process {
             ledger: self.ledger.clone(),
             dispatch: self.dispatch.clone(),
             config: self.config.stages.of(stage).clone(),
-            times: Times::default(),
+            times: Times::default().paced(),
             stop: self.stop.clone(),
             health: self.health.clone(),
             owing: Arc::default(),
@@ -248,6 +248,7 @@ impl Process {
     pub(super) async fn publisher(&self, client: Client) -> Result<Publisher, Failure> {
         let keys = self.config.keys.as_ref().ok_or_else(|| Failure::failed("ENCRYPTION_KEY is not set"))?;
         let vault = parts::vault(&self.ledger, keys).await?;
+        parts::opens_tokens(&self.ledger, &vault).await?;
         Ok(parts::publisher(&self.config, &self.ledger, &self.dispatch, &self.media, (client, vault)))
     }
 }

@@ -121,7 +121,7 @@ impl Section<'_> {
 
     /// A lease is renewed every third of it, and a renewal a second is the most that is sane.
     pub(super) fn lease(&mut self, most: Duration) -> Duration {
-        const LEAST: Duration = Duration::from_secs(3);
+        const LEAST: Duration = Duration::from_millis(if cfg!(feature = "torture") { 500 } else { 3_000 });
         let read = self.text("lease").and_then(|text| text.parse::<Written>().ok()).map(|written| written.0);
         if let Some(lease) = read.filter(|lease| (LEAST..=most).contains(lease)) {
             return lease;

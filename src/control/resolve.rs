@@ -10,6 +10,7 @@ use crate::stage::publish::operator::{self, Resolution};
 use crate::stage::publish::post_url;
 use crate::stage::publish::record::{self, Written};
 use crate::task::State;
+use crate::torture::{self, Point};
 
 /// "It is there", "it is not there, post again" (the caller has asked for the typed confirmation), or "give up".
 pub async fn resolve(
@@ -63,6 +64,7 @@ pub async fn resolve(
     end_review(&tx, id, resolution).await?;
     let released = dispatch.release(&tx, Stage::Publish).await?;
     tx.commit().await?;
+    torture::at(Point::ControlResolve);
     dispatch.append(&released).await;
     Ok(())
 }

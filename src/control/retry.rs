@@ -8,6 +8,7 @@ use crate::ledger::{Bytes, Ledger, Status, Tx, VideoPatch};
 use crate::relay::Dispatch;
 use crate::stage::publish::operator::{may_replay_publish, replay_publish};
 use crate::stage::publish::record::{self, Written};
+use crate::torture::{self, Point};
 
 /// Goes on at the stage that did not end well. Refused where a post may have come of it: that is `resolve`'s.
 pub async fn retry(ledger: &Ledger, dispatch: &Dispatch, id: VideoId) -> Result<(), Refused> {
@@ -51,6 +52,7 @@ pub async fn retry(ledger: &Ledger, dispatch: &Dispatch, id: VideoId) -> Result<
     tx.note(id, Some(stage), "tried again", json!({})).await?;
     let released = dispatch.release(&tx, stage).await?;
     tx.commit().await?;
+    torture::at(Point::ControlRetry);
     dispatch.append(&released).await;
     Ok(())
 }

@@ -21,6 +21,7 @@ use super::recipe::{Plan, plan};
 use super::setup::{Setup, SourceRules};
 use super::tools::{Tools, guards};
 use crate::child::Limits;
+use crate::torture::{self, Point};
 
 /// What is asked for. The files are local and stay untouched.
 #[derive(Debug, Clone, Copy)]
@@ -200,6 +201,9 @@ impl Follow<'_> {
         let moved = micros > self.furthest;
         self.furthest = self.furthest.max(micros);
         let share = micros as f64 / (self.total.as_micros() as f64).max(1.0);
+        if share >= 0.5 {
+            torture::at(Point::EditFfmpegMidway);
+        }
         raise(self.progress, (share * 100.0).clamp(0.0, 99.0) as u8);
         moved
     }

@@ -13,6 +13,7 @@ use crate::event::{Stage, TraceId, VideoId};
 use crate::ledger::{Account, Ledger, Role, Status, TaskRow, Video};
 use crate::media::{self, Media, Stored, Upload};
 use crate::task::Task;
+use crate::torture::{self, Point};
 
 /// How long an `Idempotency-Key` is remembered.
 const KEY_LIFE_MS: i64 = 24 * 3600 * 1000;
@@ -86,10 +87,14 @@ pub(super) async fn accept(
             return Err(error.into());
         }
     };
+    torture::at(Point::IngestStored);
     let fingerprint = fingerprint(&about, &stored, captions.as_deref());
     let request = Request { key, fingerprint, user: about.uploader.user.clone() };
     let done = match earlier(&ingest.ledger, &request).await {
-        Ok(None) => commit(&about, wish, account, stored, captions, &request).await,
+        Ok(None) => {
+            torture::at(Point::IngestHashed);
+            commit(&about, wish, account, stored, captions, &request).await
+        }
         Ok(Some(video)) => Ok(Accepted { video, repeated: true }),
         Err(refusal) => Err(refusal),
     };
@@ -176,11 +181,13 @@ async fn commit(
     let detail = json!({ "size": stored.size, "sha256": video.source_sha256 });
     tx.note(video.id, None, "uploaded", detail).await?;
     let released = ingest.dispatch.release(&tx, Stage::Edit).await?;
+    torture::at(Point::IngestWriting);
     tx.commit().await.map_err(
         |error| {
             if error.was_answered() { Refusal::Ledger(error) } else { Refusal::Uncertain(error) }
         },
     )?;
+    torture::at(Point::IngestCommitted);
     ingest.dispatch.append(&released).await;
     Ok(Accepted { video, repeated: false })
 }

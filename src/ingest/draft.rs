@@ -7,6 +7,7 @@ use super::form::{self, Wish};
 use super::{Ingest, Refusal, Uploader};
 use crate::event::VideoId;
 use crate::media::{self, Upload};
+use crate::torture::{self, Point};
 
 /// Bytes of captions.
 pub const MAX_CAPTIONS: usize = 1024 * 1024;
@@ -70,7 +71,9 @@ impl Draft {
         if upload.size().saturating_add(bytes.len() as u64) > limit {
             return Err(Refusal::TooLarge { limit });
         }
-        Ok(upload.write(bytes).await?)
+        upload.write(bytes).await?;
+        torture::at(Point::IngestPart);
+        Ok(())
     }
 
     /// Whether the form may have this field, before it is read.

@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::config::Rate;
 use crate::ledger::{LedgerError, LimitRow, Session, Tx};
 use crate::outcome::Reason;
+use crate::torture::{self, Guard};
 
 /// What is limited.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -82,6 +83,9 @@ pub async fn open(session: &Session, now: i64, ask: &Ask) -> Result<Option<usize
 
 /// Takes one permit of each, or of none.
 pub async fn take(tx: &Tx, asks: &[Ask]) -> Result<Verdict, LedgerError> {
+    if torture::without(Guard::Limits) {
+        return Ok(Verdict::Open);
+    }
     let mut rows = Vec::with_capacity(asks.len());
     let mut verdict = Verdict::Open;
     for ask in asks {

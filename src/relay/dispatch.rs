@@ -8,6 +8,7 @@ use crate::event::Stage;
 use crate::ledger::{Released, Room, Tx};
 use crate::stream::{StreamError, Streams};
 use crate::task::Task;
+use crate::torture::{self, Point};
 
 /// How a process releases tasks; cheap to clone. Without Redis nothing is released: tasks wait in the ledger.
 #[derive(Clone)]
@@ -49,7 +50,15 @@ impl Dispatch {
 
     /// Releases what is due of a stage, within the caller's transaction. After its commit: [`Dispatch::append`].
     pub async fn release(&self, tx: &Tx, stage: Stage) -> Result<Vec<Released>, crate::ledger::LedgerError> {
-        if self.releases() { tx.release(stage, self.room(stage)).await } else { Ok(Vec::new()) }
+        if !self.releases() {
+            return Ok(Vec::new());
+        }
+        torture::at(Point::ReleaseRead);
+        let released = tx.release(stage, self.room(stage)).await?;
+        if !released.is_empty() {
+            torture::at(Point::ReleaseWriting);
+        }
+        Ok(released)
     }
 
     /// Puts one that was just handed back within reach of a waiting reader. After the commit: [`Dispatch::append`].
@@ -67,8 +76,12 @@ impl Dispatch {
     /// Appends committed releases. What fails here is not lost: the ledger comes to doubt it and releases it anew.
     pub async fn append(&self, released: impl IntoIterator<Item = &Released>) {
         let Some(streams) = &self.streams else { return };
-        let appended =
-            released.into_iter().map(|one| async move { (one, streams.append(one.stage, &one.entry).await) });
+        let mut released = released.into_iter().peekable();
+        if released.peek().is_none() {
+            return;
+        }
+        torture::at(Point::ReleaseCommitted);
+        let appended = released.map(|one| async move { (one, streams.append(one.stage, &one.entry).await) });
         let mut failed: Option<(usize, StreamError)> = None;
         for (one, done) in futures::future::join_all(appended).await {
             match done {
@@ -78,6 +91,7 @@ impl Dispatch {
                 Err(error) => failed = Some((failed.map_or(0, |(number, _)| number) + 1, error)),
             }
         }
+        torture::at(Point::ReleaseAppended);
         if let Some((number, error)) = failed {
             error.tell(&format!(
                 "{number} entries could not be appended; their tasks are released anew once Redis answers"

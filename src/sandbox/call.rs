@@ -115,6 +115,10 @@ async fn run(app: Arc<App>, kind: Kind, peer: Peer, request: axum::extract::Requ
     call.answered = !matches!(action, Some(Action::CutAfter | Action::CutMid));
     finish(&app, call, started);
     match action {
+        Some(Action::Hold(hold)) => {
+            tokio::time::sleep(hold).await;
+            Reply::Answer(response)
+        }
         Some(Action::CutAfter) => Reply::Cut,
         Some(Action::CutMid) => Reply::Answer(half(response).await),
         _ => Reply::Answer(response),

@@ -49,6 +49,8 @@ pub enum Action {
     RateLimit(Option<Duration>),
     /// `delay=2s`: the request is handled that much later, in wall time.
     Delay(Duration),
+    /// `hold=2s`: the work is done, and the answer comes that much later, in wall time.
+    Hold(Duration),
     /// `hang`: never answered, the work not done.
     Hang,
     /// `cut-before`: the connection is reset, the work not done.
@@ -137,6 +139,7 @@ impl Action {
             ("rate-limit", None) => Self::RateLimit(None),
             ("rate-limit", Some(value)) => Self::RateLimit(Some(parse_duration(value).ok_or(DURATION)?)),
             ("delay", Some(value)) => Self::Delay(parse_duration(value).ok_or(DURATION)?),
+            ("hold", Some(value)) => Self::Hold(parse_duration(value).ok_or(DURATION)?),
             ("hang", None) => Self::Hang,
             ("cut-before", None) => Self::CutBefore,
             ("cut-mid", None) => Self::CutMid,
@@ -192,6 +195,7 @@ impl fmt::Display for Fault {
             Action::RateLimit(None) => write!(f, ":rate-limit"),
             Action::RateLimit(Some(after)) => write!(f, ":rate-limit={}ms", after.as_millis()),
             Action::Delay(delay) => write!(f, ":delay={}ms", delay.as_millis()),
+            Action::Hold(hold) => write!(f, ":hold={}ms", hold.as_millis()),
             Action::Hang => write!(f, ":hang"),
             Action::CutBefore => write!(f, ":cut-before"),
             Action::CutMid => write!(f, ":cut-mid"),

@@ -3,10 +3,11 @@
 use serde_json::json;
 
 use super::{Admission, Engine, Work, millis, settle};
-use crate::event::{LeaseToken, TaskId};
+use crate::event::{LeaseToken, Stage, TaskId};
 use crate::ledger::{LedgerError, TaskRow, Tx};
 use crate::outcome::{Outcome, Reason};
 use crate::task::{Claim, Leased, State, Task};
+use crate::torture::{self, Guard, Point};
 
 /// What became of the wish for a lease.
 #[derive(Debug)]
@@ -104,6 +105,11 @@ async fn granted<W: Work>(
     tx.note(granted.video, Some(W::STAGE), event, detail).await?;
     settle::note_start(&tx, &granted).await?;
     tx.commit().await?;
+    match W::STAGE {
+        Stage::Edit => torture::at(Point::EditLeased),
+        Stage::Publish => torture::at(Point::PublishLeased),
+        Stage::Confirm => {}
+    }
     Ok(Taken::Granted(Box::new(TaskRow { task: granted, ..row })))
 }
 
@@ -155,7 +161,9 @@ pub async fn renew(engine: &Engine, row: &TaskRow, progress: Option<u8>) -> Resu
     let Some(token) = row.task.token else { return Ok(false) };
     let tx = engine.ledger.begin().await?;
     let Some(now) = tx.task(row.task.id).await? else { return Ok(false) };
-    let Ok(renewed) = now.task.renew(token, engine.config.lease, tx.now()) else { return Ok(false) };
+    let Ok(renewed) = now.task.renew(token, engine.config.lease, tx.now()) else {
+        return Ok(torture::without(Guard::Lease));
+    };
     tx.put_task(&now.task, &renewed).await?;
     if let Some(progress) = progress {
         tx.raise_progress(row.task.video, i64::from(progress)).await?;

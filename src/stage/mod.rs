@@ -31,6 +31,7 @@ use crate::health::Health;
 use crate::ledger::{Ledger, LedgerError, Released, TaskRow, Tx};
 use crate::outcome::{Outcome, Reason};
 use crate::relay::Dispatch;
+use crate::torture::paced;
 
 pub use run::Lease;
 pub use worker::Identity;
@@ -130,6 +131,20 @@ impl Default for Times {
             doubt: Duration::from_secs(5),
             deaf: Duration::from_secs(15),
             idle: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Times {
+    /// As they are, but in a torture-only build.
+    pub fn paced(self) -> Self {
+        Self {
+            tick: paced(self.tick),
+            heartbeat: paced(self.heartbeat),
+            alive: paced(self.alive),
+            doubt: paced(self.doubt),
+            deaf: paced(self.deaf),
+            idle: paced(self.idle),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::event::Stage;
 use crate::ledger::{LedgerError, Status, TaskRow, Tx, VideoPatch};
 use crate::outcome::{Outcome, Reason, backoff};
 use crate::task::{State, Task};
+use crate::torture::{self, Guard, Point};
 
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
@@ -76,7 +77,8 @@ async fn once<W: Work>(
     let token = row.task.token.ok_or(Failed::Gone)?;
     let tx = engine.ledger.begin().await?;
     let current = tx.task(row.task.id).await?.ok_or(Failed::Gone)?;
-    if current.task.token != Some(token) {
+    let held = if torture::without(Guard::Lease) { &row.task } else { &current.task };
+    if held.token != Some(token) {
         return Err(Failed::Gone);
     }
     let outcome = match outcome {
@@ -87,15 +89,18 @@ async fn once<W: Work>(
         other => other.clone(),
     };
     let pause = backoff(engine.config.backoff, LONGEST_PAUSE, current.task.attempts + 1, rand::random());
-    let settled =
-        current.task.settle(token, &outcome, engine.config.attempts, pause, tx.now()).map_err(|_| Failed::Gone)?;
+    let settled = held.settle(token, &outcome, engine.config.attempts, pause, tx.now()).map_err(|_| Failed::Gone)?;
     tx.put_task(&current.task, &settled).await?;
     note_end(&tx, &current, &outcome).await?;
     if settled.state == State::Waiting {
         note_wait(&tx, &settled).await?;
     }
     let released = work.settle(&tx, &current, &outcome, made).await?;
+    if W::STAGE == Stage::Edit {
+        torture::at(Point::EditSettling);
+    }
     tx.commit().await?;
+    torture::at(settled_point(W::STAGE));
     match &outcome {
         Outcome::Done => tracing::info!("done"),
         Outcome::Retry(reason) => tracing::warn!(reason.code, reason.text, pause = ?pause, "failed; tried again"),
@@ -130,6 +135,16 @@ pub async fn acknowledge(engine: &Engine, stage: Stage, entry: Option<String>) {
     if let Err(error) = streams.acknowledge(stage, vec![entry]).await {
         engine.owing.store(true, Ordering::Relaxed);
         error.tell("an entry could not be acknowledged; the sweep does it");
+    }
+    torture::at(if stage == Stage::Edit { Point::EditAcknowledged } else { Point::PublishAcknowledged });
+}
+
+/// What stands in the ledger once a task of this stage is settled well.
+fn settled_point(stage: Stage) -> Point {
+    match stage {
+        Stage::Edit => Point::EditSettled,
+        Stage::Publish => Point::PublishUploadedStored,
+        Stage::Confirm => Point::PublishPostedStored,
     }
 }
 

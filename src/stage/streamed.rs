@@ -14,9 +14,11 @@ use tokio_util::task::TaskTracker;
 use super::accept::InHand;
 use super::overdue::Overdue;
 use super::{Admission, Engine, Identity, Work, doubt, millis, sweep, worker};
+use crate::event::Stage;
 use crate::ledger::LedgerError;
 use crate::outcome::backoff;
 use crate::stream::{Delivery, Reader, StreamError, Streams, Woken};
+use crate::torture::{self, Point};
 
 /// What fred needs to notice that a connection is gone; from then on it keeps commands until there is another.
 const NOTICED: Duration = Duration::from_millis(50);
@@ -135,6 +137,9 @@ impl<W: Work> Worker<W> {
             return Ok(());
         }
         let deliveries = self.read(reader, u64::try_from(permits.len()).unwrap_or(1)).await?;
+        if !deliveries.is_empty() {
+            torture::at(if W::STAGE == Stage::Edit { Point::EditRead } else { Point::PublishRead });
+        }
         self.accept(deliveries, &mut permits).await
     }
 

@@ -26,6 +26,7 @@ mod publish_model;
 mod publish_protocol;
 mod sandbox;
 mod streams;
+#[expect(dead_code, reason = "the torture stands on it, too")]
 mod support;
 mod tiktok;
 mod tokens;

@@ -8,7 +8,6 @@ mod disabled;
 mod limits;
 mod shutdown;
 mod story;
-mod torture;
 mod trouble;
 mod up;
 mod upstash;

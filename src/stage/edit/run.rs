@@ -11,6 +11,7 @@ use crate::ledger::{Account, Edited, HistoryLine, LedgerError, Video};
 use crate::media::{self, MediaError};
 use crate::outcome::{Outcome, Reason, backoff};
 use crate::stage::{Lease, Run, millis, store};
+use crate::torture::{self, Point};
 
 /// How long a video waits for a machine, a store or a database that has trouble: the first pause, which doubles, and the
 /// longest.
@@ -62,6 +63,7 @@ async fn render(edit: &Edit, lease: &Lease) -> Result<Rendition, Failed> {
     let brand = brand(&video, &account)?;
     let folder = spool(edit)?;
     let source = edit.media.as_file(&video.source_key, &folder.path().join("source")).await?;
+    torture::at(Point::EditFetched);
     let watermark = match &brand.watermark {
         Some(watermark) => {
             let key = media::watermark_key(&watermark.image);
@@ -74,12 +76,15 @@ async fn render(edit: &Edit, lease: &Lease) -> Result<Rendition, Failed> {
         ffmpeg::Edit { source: &source, brand: &brand, watermark: watermark.as_deref(), captions: captions.as_ref() };
     let started = std::time::Instant::now();
     let progress = lease.progress_sender();
+    torture::soon(Point::EditFfmpegStarted);
     let result = edit.tools.edit(&request, progress.sender(), &lease.over).await?;
+    torture::at(Point::EditFfmpegDone);
     let seconds = started.elapsed().as_secs_f64();
     let key = media::rendition_key(video.id, lease.token);
     let stored = edit.media.put_file(&key, &result.video).await?;
     let thumbnail_key = media::thumbnail_key(video.id, lease.token);
     edit.media.put_file(&thumbnail_key, &result.thumbnail).await?;
+    torture::at(Point::EditStored);
     let size = i64::try_from(stored.size).unwrap_or(i64::MAX);
     let detail = json!({
         "seconds": (seconds * 10.0).round() / 10.0,

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::torture;
+
 /// TikTok's limits and our own choice of a chunk's size. Bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChunkRules {
@@ -29,6 +31,16 @@ impl Default for ChunkRules {
             largest_last: 128_000_000,
             most_chunks: 1_000,
             largest_video: 4_000_000_000,
+        }
+    }
+}
+
+impl ChunkRules {
+    /// As they are, but in a torture-only build, where a small video is to have several chunks.
+    pub fn cut(self) -> Self {
+        match torture::chunk() {
+            Some(size) => Self { target: size, whole: size, smallest: size / 2, ..self },
+            None => self,
         }
     }
 }

@@ -28,7 +28,8 @@ use crate::stage::{Lease, store};
 use crate::tiktok::client::{Chunk, Client};
 use crate::tiktok::fit;
 use crate::tiktok::refusal::{Class, Key, Refusal};
-use crate::tiktok::wire::{CreatorInfo, PostInfo};
+use crate::tiktok::wire::{CreatorInfo, PostInfo, StatusKind};
+use crate::torture::{self, Point};
 
 /// What publish and confirm work with.
 #[derive(Clone)]
@@ -158,6 +159,14 @@ impl<'a> Drive<'a> {
             tx.note(self.video.id, Some(crate::event::Stage::Publish), "init", detail).await?;
         }
         tx.commit().await?;
+        let before = &seen.publication;
+        if write.permits {
+            torture::at(Point::PublishIntentStored);
+        } else if write.row.publish_id.is_some() && before.publish_id.is_none() {
+            torture::at(Point::PublishIdStored);
+        } else if write.row.final_started.is_some() && before.final_started.is_none() {
+            torture::at(Point::PublishFinalStored);
+        }
         Ok(None)
     }
 
@@ -196,6 +205,7 @@ impl<'a> Drive<'a> {
         tx.put_profile(&self.video.account, username.as_deref(), avatar.as_deref()).await?;
         tx.commit().await?;
         self.creator = Some((creator, access));
+        torture::at(Point::PublishPrepared);
         Ok(Event::CreatorAgrees)
     }
 
@@ -209,6 +219,7 @@ impl<'a> Drive<'a> {
         let (client, plan): (_, ChunkPlan) = (&self.publisher.client, row.plan);
         let post: &PostInfo = &post::info(&self.video, creator);
         self.asked_with.store(access.version, Ordering::Relaxed);
+        torture::soon(Point::PublishInitSent);
         match client.init(&access.token, post, plan.size, plan.chunk_size, plan.count).await {
             Err(refusal) if refusal.class == Class::TokenExpired => {
                 let fresh = self.publisher.tokens.access(&self.video.account, Some(access.version)).await;
@@ -216,6 +227,7 @@ impl<'a> Drive<'a> {
             }
             Err(refusal) => Event::InitRefused(refusal),
             Ok(answered) => {
+                torture::at(Point::PublishInitAnswered);
                 let url = answered.value.upload_url.expose();
                 match self.publisher.vault.seal_upload_url(&self.video.id.to_string(), url) {
                     Ok(sealed) => {
@@ -244,9 +256,14 @@ impl<'a> Drive<'a> {
             Ok(body) => body,
             Err(refusal) => return refused(refusal),
         };
+        torture::at(Point::PublishChunkBefore);
         let part = Chunk { first, end, total: row.plan.size };
         match self.publisher.client.put_chunk(&url, "video/mp4", part, body).await {
-            Ok(answered) => Ok(Event::PutAnswered { chunk, complete: answered.value.complete }),
+            Ok(answered) => {
+                let complete = answered.value.complete;
+                torture::at(if complete { Point::PublishCreated } else { Point::PublishChunkAfter });
+                Ok(Event::PutAnswered { chunk, complete })
+            }
             Err(refusal) => refused(refusal),
         }
     }
@@ -281,6 +298,11 @@ impl<'a> Drive<'a> {
                 if let Ok(piece) = piece {
                     sent += u64::try_from(piece.len()).unwrap_or(0);
                     progress.raise(percent(sent, size));
+                    if sent == size {
+                        torture::soon(Point::PublishLastSent);
+                    } else if sent >= first + (end - first) / 2 {
+                        torture::at(Point::PublishChunkInside);
+                    }
                 }
             })
             .boxed();
@@ -292,7 +314,12 @@ impl<'a> Drive<'a> {
         let publish_id = row.publish_id.as_deref().unwrap_or_default();
         let answered = self.with_token(|access| async move { client.status(&access.token, publish_id).await }).await;
         match answered {
-            Ok((answered, _)) => Event::StatusAnswered { status: answered.value, date: answered.date },
+            Ok((answered, _)) => {
+                if answered.value.status == StatusKind::PublishComplete {
+                    torture::at(Point::PublishCompleteSeen);
+                }
+                Event::StatusAnswered { status: answered.value, date: answered.date }
+            }
             Err(refusal) => Event::StatusRefused(refusal),
         }
     }

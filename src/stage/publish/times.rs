@@ -1,5 +1,9 @@
 //! Every time and every count of the protocol, in one struct with floors.
 
+use std::time::Duration;
+
+use crate::torture;
+
 /// One second, in milliseconds.
 pub const SECOND: i64 = 1_000;
 /// One minute, in milliseconds.
@@ -84,6 +88,28 @@ impl Times {
             lost_inits: self.lost_inits.max(1),
             failures: self.failures.max(0),
             generations: self.generations.max(1),
+        }
+    }
+
+    /// As they are, but in a torture-only build: there the sandbox's URLs expire sooner by the same factor.
+    pub fn scaled(self) -> Self {
+        let scaled = |time: i64| {
+            let time = torture::scaled(Duration::from_millis(u64::try_from(time).unwrap_or(0)));
+            i64::try_from(time.as_millis()).unwrap_or(i64::MAX).max(1)
+        };
+        Self {
+            url_life: scaled(self.url_life),
+            longest_put: scaled(self.longest_put),
+            margin: scaled(self.margin),
+            failed_gap: scaled(self.failed_gap),
+            review_after: scaled(self.review_after),
+            poll_first: scaled(self.poll_first),
+            poll_longest: scaled(self.poll_longest),
+            trouble_first: scaled(self.trouble_first),
+            trouble_longest: scaled(self.trouble_longest),
+            reconnect_pause: scaled(self.reconnect_pause),
+            ban_pause: scaled(self.ban_pause),
+            ..self
         }
     }
 

@@ -147,3 +147,21 @@ async fn an_import_is_whole_or_says_what_is_wrong_with_each_line() {
     assert_eq!(fleet.ledger().await.accounts(None).await.expect("read").len(), 2);
     assert_eq!(import("\n").status.code(), Some(3));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_with_another_key_ends_at_once_and_no_account_is_harmed() {
+    let mut fleet = Fleet::started(LOOSE).await;
+    fleet.account("ada").await;
+    fleet.kill("publish");
+    let id = fleet.upload("ada", "waits for the right key").await;
+    let output = fleet
+        .command(&["work", "publish"])
+        .env("ENCRYPTION_KEY", "another key of thirty-two bytes!")
+        .output()
+        .expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    assert!(said.contains("ENCRYPTION_KEY") && said.contains("ada"), "{said}");
+    fleet.start_again("publish");
+    fleet.posted(&id).await;
+}

@@ -167,12 +167,17 @@ impl Fleet {
     }
 
     pub(crate) fn start(&mut self, name: &str, args: &[&str]) {
+        self.start_in(name, args, &[]);
+    }
+
+    fn start_in(&mut self, name: &str, args: &[&str], env: &[(&str, &str)]) {
         assert!(!self.running.contains_key(name), "{name} runs already");
         let log = std::fs::File::options().create(true).append(true).open(self.log_file(name)).expect("a log");
         let command = &mut self.command(args);
         if let Some(port) = self.doors.get(name) {
             command.env("PORT", port.to_string());
         }
+        command.envs(env.iter().copied());
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a handle")).stderr(log);
         self.running.insert(name.to_owned(), command.spawn().expect("it starts"));
         *self.starts.entry(name.to_owned()).or_default() += 1;
@@ -180,6 +185,11 @@ impl Fleet {
 
     /// Starts what a name stands for by itself: `edit2` is another `work edit`.
     pub(crate) fn start_again(&mut self, name: &str) {
+        self.start_with(name, &[]);
+    }
+
+    /// The same, with variables of its own.
+    pub(crate) fn start_with(&mut self, name: &str, env: &[(&str, &str)]) {
         let role = name.trim_end_matches(|letter: char| letter.is_ascii_digit());
         let args: &[&str] = match role {
             "edit" => &["work", "edit"],
@@ -192,7 +202,7 @@ impl Fleet {
         if role == "serve" && name != role {
             self.doors.entry(name.to_owned()).or_insert_with(free_port);
         }
-        self.start(name, args);
+        self.start_in(name, args, env);
     }
 
     pub(crate) fn pid(&self, name: &str) -> u32 {
@@ -209,6 +219,12 @@ impl Fleet {
         let mut child = self.running.remove(name).expect("it runs");
         child.kill().expect("killed");
         child.wait().expect("reaped");
+    }
+
+    /// Whether it stands still after a SIGSTOP.
+    pub(crate) fn is_stopped(&self, name: &str) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.running[name].id())).unwrap_or_default();
+        stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
     }
 
     /// Waits for its end, and panics when it takes longer.
@@ -375,6 +391,12 @@ impl Fleet {
         let request = self.http.post(self.url(path)).bearer_auth(&self.key).json(&json!({}));
         let answer = request.send().await.expect("an answer");
         (answer.status().as_u16(), answer.json().await.expect("json"))
+    }
+
+    /// For what may break off: the status, if there is an answer.
+    pub(crate) async fn try_post(&self, path: &str, body: &Value) -> Option<u16> {
+        let request = self.http.post(self.url(path)).bearer_auth(&self.key).json(body);
+        request.send().await.ok().map(|answer| answer.status().as_u16())
     }
 
     pub(crate) async fn video(&self, id: &str) -> Value {

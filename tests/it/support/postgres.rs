@@ -76,15 +76,25 @@ impl Postgres {
 
     /// SIGSTOP or SIGCONT to the server and all its backends.
     pub(crate) fn signal(&self, signal: Signal) {
-        let group = Pid::from_raw(self.server.group()).expect("a group");
-        kill_process_group(group, signal).expect("it runs");
         // Each backend leads a group of its own.
-        let file = std::fs::read_to_string(self.folder.path().join("data/postmaster.pid")).expect("it runs");
-        let postmaster = file.lines().next().expect("a pid");
+        let file = std::fs::read_to_string(self.folder.path().join("data/postmaster.pid")).unwrap_or_default();
+        let postmaster = file.lines().next().unwrap_or_default();
         let children = std::fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"));
-        for child in children.expect("children").split_whitespace() {
-            let pid = child.parse().ok().and_then(Pid::from_raw).expect("a pid");
-            kill_process(pid, signal).ok();
+        for child in children.unwrap_or_default().split_whitespace() {
+            if let Some(pid) = child.parse().ok().and_then(Pid::from_raw) {
+                kill_process(pid, signal).ok();
+            }
+        }
+        let group = Pid::from_raw(self.server.group()).expect("a group");
+        kill_process_group(group, signal).ok();
+    }
+}
+
+/// A frozen backend would outlive its server.
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if self.folder.path().join("data/postmaster.pid").exists() {
+            self.signal(Signal::CONT);
         }
     }
 }
