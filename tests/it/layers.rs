@@ -4,18 +4,19 @@ use std::fs;
 use std::path::Path;
 
 /// Each module, and which others of ours it may name.
-const MAY_NAME: [(&str, &[&str]); 13] = [
+const MAY_NAME: [(&str, &[&str]); 14] = [
     ("event", &[]),
     ("outage", &[]),
     ("outcome", &[]),
     ("task", &["event", "outcome"]),
+    ("torture", &[]),
     ("child", &[]),
     ("health", &[]),
     ("config", &["event"]),
     ("ledger", &["event", "outage", "outcome", "task", "migrations"]),
     ("stream", &["event", "outage", "outcome"]),
     ("media", &["event"]),
-    ("ffmpeg", &["child", "outcome"]),
+    ("ffmpeg", &["child", "outcome", "torture"]),
     ("seal", &["config"]),
     ("tiktok", &["outcome"]),
 ];
