@@ -23,7 +23,7 @@ test: setup test-servers ## Run all tests
 		$(CARGO) test --locked; \
 	fi
 
-torture: setup test-servers ## Kill it for TORTURE_SECONDS (600) from TORTURE_SEED (1) on; docs/torture.md
+torture: setup test-servers ## Kill it for TORTURE_SECONDS (600) from TORTURE_SEED (1) on
 	$(CARGO) test --locked --features torture --test torture -- --ignored --nocapture budget
 
 bench: setup ## Run the benches

@@ -4,7 +4,7 @@
 //! cut off at every step at which the world changes. Then a checker asks the ledger and the TikTok sandbox, whose record
 //! is the oracle, what became of every video.
 //!
-//! Each test is a fixed-seed share of a row of the table in docs/torture.md, small enough for `make test`. `make torture`
+//! Each test is a fixed-seed share of a row of what the torture proves, small enough for `make test`. `make torture`
 //! runs the ignored test [`budget`] for as long as it is told, and appends what it counted to a results file.
 
 mod answers;

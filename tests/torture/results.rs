@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::pipeline::Database;
 
-/// One batch of a row of the table in docs/torture.md.
+/// One batch of a row of what the torture proves.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) row: &'static str,
