@@ -12,14 +12,17 @@ use super::servers::free_port;
 pub(crate) struct Cluster {
     folder: tempfile::TempDir,
     nodes: Vec<(u16, Running)>,
+    /// Where the nodes talk to each other; Redis' own choice, port + 10000, may be another's.
+    buses: Vec<u16>,
 }
 
 impl Cluster {
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
+        let buses: Vec<u16> = (0..3).map(|_| free_port()).collect();
         let mut nodes = Vec::new();
-        for _ in 0..3 {
-            nodes.push(node(folder.path(), free_port()).await);
+        for bus in &buses {
+            nodes.push(node(folder.path(), free_port(), *bus).await);
         }
         let ports: Vec<u16> = nodes.iter().map(|(port, _)| *port).collect();
         let slots = ["0 5460", "5461 10922", "10923 16383"];
@@ -29,11 +32,10 @@ impl Cluster {
             assert_eq!(command(*port, &words).await.as_deref(), Some("+OK\r\n"));
         }
         for port in &ports[1..] {
-            let bus = (ports[0] ^ 0x4000).to_string();
-            let first = ports[0].to_string();
-            command(*port, &["CLUSTER", "MEET", "127.0.0.1", &first, &bus]).await;
+            let first = [ports[0], buses[0]].map(|port| port.to_string());
+            command(*port, &["CLUSTER", "MEET", "127.0.0.1", &first[0], &first[1]]).await;
         }
-        let cluster = Self { folder, nodes };
+        let cluster = Self { folder, nodes, buses };
         super::eventually("the cluster is whole", Duration::from_secs(20), || async {
             for port in &ports {
                 let info = command(*port, &["CLUSTER", "INFO"]).await.unwrap_or_default();
@@ -78,7 +80,7 @@ impl Cluster {
 
     pub(crate) async fn restart(&mut self, port: u16) {
         let place = self.nodes.iter().position(|(one, _)| *one == port).expect("a node");
-        self.nodes[place] = node(self.folder.path(), port).await;
+        self.nodes[place] = node(self.folder.path(), port, self.buses[place]).await;
     }
 
     /// Moves a key's hash slot, with the key, to another node, as a rebalancing does.
@@ -109,10 +111,9 @@ impl Cluster {
     }
 }
 
-async fn node(folder: &Path, port: u16) -> (u16, Running) {
+async fn node(folder: &Path, port: u16, bus: u16) -> (u16, Running) {
     let program = find(&["redis-server", "valkey-server"]).expect("redis-server or valkey-server is installed");
-    // Redis' own choice, port + 10000, may lie beyond the last port.
-    let bus = (port ^ 0x4000).to_string();
+    let bus = bus.to_string();
     let home = folder.join(port.to_string());
     std::fs::create_dir_all(&home).expect("a folder");
     let server = Contained::new(&program, &home, Limits::default())
