@@ -1,15 +1,22 @@
-//! What a person may do to a video: cancel it, try it again, say what became of it.
+//! What a person may do to a video: cancel it, try it again, say what became of it; and to many at once: replay, claim,
+//! drop, each with its plan.
 //!
 //! Each is one transaction over the video, its tasks and its publication, and follows the publish protocol: nothing here
 //! can make a second post, unless an operator says so in words.
 
 mod cancel;
+pub mod claim;
+pub mod dismiss;
+pub mod plan;
+pub mod replay;
 mod resolve;
 mod retry;
+mod turn;
 
 pub use cancel::cancel;
 pub use resolve::resolve;
 pub use retry::retry;
+pub use turn::Again;
 
 use crate::ledger::LedgerError;
 use crate::outcome::Reason;

@@ -10,6 +10,7 @@ mod accounts;
 mod auth;
 mod brand;
 mod connect;
+mod dead;
 mod extract;
 mod guard;
 mod health;
@@ -17,6 +18,7 @@ mod metrics;
 mod monitor;
 mod openapi;
 mod pages;
+mod plan;
 mod problem;
 mod range;
 mod serve;
@@ -56,6 +58,7 @@ pub fn router(state: AppState) -> Router {
         .merge(webhook::routes())
         .merge(brand::routes())
         .merge(monitor::routes())
+        .merge(dead::routes())
         .merge(session::routes())
         .merge(pages::routes())
         .route("/healthz", get(health::alive))
