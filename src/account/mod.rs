@@ -11,7 +11,7 @@ mod rewrap;
 mod tokens;
 
 pub use add::{AddError, NewTokens, add};
-pub use rewrap::rewrap;
+pub use rewrap::{rewrap, stale};
 pub use tokens::{Access, Tokens};
 
 use secrecy::SecretString;
