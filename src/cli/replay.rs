@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn the_past_is_absolute_or_so_long_ago() {
         let ago = Utc::now() - "2h".parse::<Past>().expect("a time").0;
-        assert!((7200..=7210).contains(&ago.num_seconds()));
+        assert!((7190..=7210).contains(&ago.num_seconds()));
         assert!("2026-12-24T18:00:00+01:00".parse::<Past>().is_ok());
         assert!(["yesterday", "", "2 h ago"].iter().all(|text| text.parse::<Past>().is_err()));
     }

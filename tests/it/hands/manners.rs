@@ -40,7 +40,7 @@ fn names(value: &Value) -> Vec<&str> {
 /// With something in every list.
 async fn filled(redis: &Redis) -> (Server, [String; 4]) {
     let server = Server::with(Some(connect(redis).await), None).await;
-    let answer = server.upload(&server.alice, form(&"a very long title \x1b[2J ".repeat(40), clip())).await;
+    let answer = server.upload(&server.alice, form(&"a very long title ".repeat(40), clip())).await;
     assert_eq!(answer.status(), 201);
     let dead = answer.json::<Value>().await.expect("json")["video"]["id"].as_str().expect("an id").to_owned();
     server.fail(&dead, "a_code_that_is_as_long_as_they_get").await;
@@ -281,22 +281,19 @@ async fn watching_shows_it_again_and_ends_with_its_reader() {
     let (server, _) = filled(&redis).await;
     let (url, key) = (server.origin(), server.operator.clone());
     let watched = tokio::task::spawn_blocking(move || {
-        [
-            &["streams", "--watch"][..],
-            &["pending", "--watch"],
-            &["dead", "list", "--watch"],
-            &["videos", "list", "--watch"],
-        ]
-        .map(|args| {
+        let lists = ["streams", "pending", "dead list", "videos list"];
+        let children = lists.map(|list| {
             let mut command = Command::new(env!("CARGO_BIN_EXE_subiteya"));
-            let command = command.args(args).env_clear().env("SUBITEYA_URL", &url).env("SUBITEYA_API_KEY", &key);
-            let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
+            let command = command.args(list.split(' ')).arg("--watch").stdout(Stdio::piped());
+            command.env_clear().env("SUBITEYA_URL", &url).env("SUBITEYA_API_KEY", &key).spawn().expect("it starts")
+        });
+        children.map(|mut child| {
             let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
-            let head: Vec<String> =
-                lines.filter(|line| line.contains("  ") && line.to_uppercase() == *line).take(2).collect();
+            let is_head = |line: &String| line.contains("  ") && line.to_uppercase() == *line;
+            let heads: Vec<String> = lines.filter(is_head).take(2).collect();
             // Its reader is gone with the lines.
-            assert!(child.wait().expect("it ends").success(), "{args:?}");
-            head
+            assert!(child.wait().expect("it ends").success(), "{heads:?}");
+            heads
         })
     });
     for head in watched.await.expect("watched") {
