@@ -21,7 +21,11 @@ fn show(answer: &Value) -> Result<(), Failure> {
         };
         let names =
             ["stream", "group", "length", "lag", "queued", "pending", "waiting", "parked", "dead", "needsReview"];
-        names.iter().map(known).collect::<Vec<String>>()
+        let mut row: Vec<String> = names.iter().map(known).collect();
+        // What could not be read is dead, too.
+        let number = |name| stream.get(name).and_then(Value::as_i64).unwrap_or(0);
+        row[8] = (number("dead") + number("deadEntries")).to_string();
+        row
     });
     let head = ["STREAM", "GROUP", "LENGTH", "LAG", "QUEUED", "PENDING", "WAITING", "PARKED", "DEAD", "REVIEW"];
     print::table(&head, rows)

@@ -14,7 +14,7 @@ use crate::ledger::Released;
 use crate::outcome::Reason;
 
 /// At most so many videos in one act.
-pub const MOST: usize = 1000;
+pub const MOST: usize = 500;
 
 /// Whether it is only told, or done.
 #[derive(Debug, Clone, PartialEq, Eq)]

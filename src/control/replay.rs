@@ -72,7 +72,7 @@ pub async fn replay(
         let of_stage = turns.iter().filter(|turn| turn.again.stage == stage);
         let mut starts = waiting.remove(&stage).unwrap_or_default();
         starts.extend(of_stage.map(start));
-        last_start = last_start.max(last(&tx, stages, stage, &starts).await?);
+        last_start = last_start.max(last(ledger, tx.now(), stages, stage, &starts).await?);
     }
     let mut released = Vec::new();
     for stage in turns.iter().map(|turn| turn.again.stage).collect::<BTreeSet<_>>() {
@@ -112,9 +112,16 @@ fn start(turn: &Turn) -> Start {
     Start { creator, due: turn.again.due_at }
 }
 
-async fn last(tx: &Tx, stages: &StagesConfig, stage: Stage, starts: &[Start]) -> Result<Option<i64>, Refused> {
+/// Read beside the transaction, which would lock the limits that workers need.
+async fn last(
+    ledger: &Ledger,
+    now: i64,
+    stages: &StagesConfig,
+    stage: Stage,
+    starts: &[Start],
+) -> Result<Option<i64>, Refused> {
     let config = stages.of(stage);
     let key = if stage == Stage::Edit { Key::Edit } else { Key::Publish };
     let ask = Ask { key, rate: config.limit };
-    Ok(limit::last_start(tx, tx.now(), &ask, config.limit_per_account, starts).await?)
+    Ok(limit::last_start(ledger, now, &ask, config.limit_per_account, starts).await?)
 }

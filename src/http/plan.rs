@@ -24,7 +24,7 @@ pub(super) struct PlanView {
     last_start_at: Option<String>,
     /// Seconds until then.
     takes_seconds: Option<i64>,
-    /// More matched than one act takes (1000); do it again for the rest.
+    /// More matched than one act takes (500); do it again for the rest.
     more: bool,
 }
 

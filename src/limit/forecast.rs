@@ -1,7 +1,7 @@
 //! How long a number of acts takes under the limits: what governor would grant, played through and not taken.
 
-use std::collections::BTreeMap;
-use std::collections::VecDeque;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::{Ask, Key, Verdict, granted, judge, later};
 use crate::config::Rate;
@@ -35,17 +35,18 @@ pub async fn last_start(
     let mut creators: BTreeMap<Option<&str>, Creator> = BTreeMap::new();
     for start in starts {
         let name = start.creator.as_deref();
-        if !creators.contains_key(&name) {
-            let ask = name.map(|name| Ask { key: Key::Creator(name.to_owned()), rate: per_creator });
-            let row = match &ask {
-                Some(ask) => session.limit(&ask.key.to_string()).await?,
-                None => LimitRow::default(),
-            };
-            creators.insert(name, Creator { ask, row, waiting: VecDeque::new() });
-        }
-        if let Some(creator) = creators.get_mut(&name) {
-            creator.waiting.push_back(start.due.max(now));
-        }
+        let creator = match creators.entry(name) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let ask = name.map(|name| Ask { key: Key::Creator(name.to_owned()), rate: per_creator });
+                let row = match &ask {
+                    Some(ask) => session.limit(&ask.key.to_string()).await?,
+                    None => LimitRow::default(),
+                };
+                new.insert(Creator { ask, row, waiting: VecDeque::new() })
+            }
+        };
+        creator.waiting.push_back(start.due.max(now));
     }
     creators.values_mut().for_each(|creator| creator.waiting.make_contiguous().sort_unstable());
     let mut last = None;

@@ -66,7 +66,7 @@ async fn what_is_named_and_cannot_be_claimed_is_refused_with_its_reason() {
     let entry = server.task(&dead, Stage::Edit).await.entry.expect("an entry");
     let named = json!({ "ids": [&entry, &alive, &waits, "9-9"] });
     let plan = server.order(CLAIM, dry(named)).await;
-    assert_eq!(ids(&plan, "claimed"), [dead.clone()]);
+    assert_eq!(ids(&plan, "claimed"), [&*dead]);
     let said = refusals(&plan);
     assert_eq!((said[&alive].as_str(), said[&waits].as_str()), ("lease_held", "not_running"));
     assert_eq!(said["9-9"], "not_found");

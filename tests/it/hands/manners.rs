@@ -158,6 +158,12 @@ async fn what_is_listed_as_json_has_the_same_shape_always() {
     ] {
         assert!(streams["streams"][0].get(name).is_some(), "{name}: {streams:#}");
     }
+    let said = |stream: usize, name: &str| streams["streams"][stream][name].as_i64();
+    assert_eq!(
+        (said(0, "queued"), said(0, "running"), said(0, "dead"), said(0, "deadEntries")),
+        (Some(1), Some(1), Some(1), Some(1))
+    );
+    assert_eq!((said(0, "waiting"), said(0, "parked"), said(1, "needsReview")), (Some(0), Some(0), Some(1)));
     let pending = json_of(&server, &["pending"]).await;
     let one = [
         "ageMs",

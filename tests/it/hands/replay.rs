@@ -11,6 +11,7 @@ use subiteya::task::State;
 
 use super::{agreed, calls, dry, ids, planned, publication, refusals};
 use crate::fixture::{Server, connect, stages};
+use crate::support::postgres::Postgres;
 use crate::support::redis::Redis;
 
 const REPLAY: &str = "/api/streams/replay";
@@ -89,7 +90,19 @@ fn publications() -> Vec<(Status, Option<Publication>, Option<&'static str>)> {
 
 #[tokio::test]
 async fn whatever_is_asked_nothing_that_may_be_posted_is_published_again() {
-    let server = Server::start().await;
+    never_twice(Server::start().await).await;
+    chosen(Server::start().await).await;
+}
+
+#[tokio::test]
+async fn a_replay_is_the_same_on_postgresql() {
+    let postgres = Postgres::start().await;
+    never_twice(Server::on(Some(postgres.url()), stages(), None, None).await).await;
+    let postgres = Postgres::start().await;
+    chosen(Server::on(Some(postgres.url()), stages(), None, None).await).await;
+}
+
+async fn never_twice(server: Server) {
     let mut expected = BTreeMap::new();
     for (status, publication, refusal) in publications() {
         let video = server.video().await;
@@ -172,9 +185,8 @@ async fn what_waits_for_a_limit_or_its_time_costs_its_command_later_and_the_plan
     assert_eq!(calls(&redis).await, planned(&plan));
 }
 
-#[tokio::test]
-async fn a_replay_chooses_by_status_and_by_time() {
-    let server = Server::start().await;
+/// By status and by time.
+async fn chosen(server: Server) {
     let (failed, canceled) = (server.video().await, server.video().await);
     server.fail(&failed, "ffmpeg_crashed").await;
     server.order(&format!("/api/videos/{canceled}/cancel"), json!({})).await;
@@ -185,7 +197,7 @@ async fn a_replay_chooses_by_status_and_by_time() {
     };
     let mut both = vec![failed.clone(), canceled.clone()];
     both.sort();
-    assert_eq!(replay(json!({})).await, [failed.clone()], "FAILED, where nothing else is said");
+    assert_eq!(replay(json!({})).await, [&*failed], "FAILED, where nothing else is said");
     assert_eq!(replay(json!({ "status": ["CANCELED"] })).await, [canceled]);
     assert_eq!(replay(json!({ "status": ["FAILED", "CANCELED"] })).await, both);
     assert_eq!(replay(json!({ "from": "2020-01-01T00:00:00Z" })).await, [failed]);
