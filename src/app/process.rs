@@ -19,6 +19,7 @@ use crate::http::{self, AppState};
 use crate::ledger::Ledger;
 use crate::media::Media;
 use crate::relay::{self, Dispatch};
+use crate::stage::Acks;
 use crate::stage::publish::{Confirm, Publish, Publisher};
 use crate::stage::{Engine, Stop, Times, Work, due, edit::Edit, streamed};
 use crate::stream::Streams;
@@ -85,7 +86,7 @@ impl Process {
             times: Times::default().paced(),
             stop: self.stop.clone(),
             health: self.health.clone(),
-            owing: Arc::default(),
+            acks: Acks::default(),
         }
     }
 

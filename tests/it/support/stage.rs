@@ -14,7 +14,7 @@ use subiteya::ledger::{
 };
 use subiteya::outcome::{Outcome, Reason};
 use subiteya::relay::{self, Dispatch};
-use subiteya::stage::{Admission, Engine, Lease, Run, Stop, Times, Work, streamed};
+use subiteya::stage::{Acks, Admission, Engine, Lease, Run, Stop, Times, Work, streamed};
 use subiteya::stream::{Meter, Options, Streams};
 use subiteya::task::Task;
 use tokio::sync::Semaphore;
@@ -176,6 +176,8 @@ pub(crate) fn times() -> Times {
         alive: Duration::from_secs(2),
         doubt: Duration::from_secs(1),
         deaf: Duration::from_secs(2),
+        quiet: Duration::from_millis(20),
+        company: Duration::from_secs(2),
         idle: Duration::from_millis(300),
     }
 }
@@ -408,7 +410,7 @@ impl<R: Server> Pipeline<R> {
                 times: times(),
                 stop: its_stop,
                 health: Default::default(),
-                owing: Arc::default(),
+                acks: Acks::default(),
             };
             let reading = streamed::Reading { block: Duration::from_secs(60) };
             let mut tasks = vec![
