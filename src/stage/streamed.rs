@@ -16,7 +16,7 @@ use super::{Acks, Admission, Engine, Identity, Work, acks, doubt, lease, millis,
 use crate::event::Stage;
 use crate::ledger::LedgerError;
 use crate::limit;
-use crate::outcome::backoff;
+use crate::outcome::{Reason, backoff};
 use crate::stream::{Delivery, Reader, StreamError, Streams, Woken};
 use crate::torture::{self, Point};
 
@@ -189,7 +189,8 @@ impl<W: Work> Worker<W> {
         if self.engine.acks.owing() {
             return Ok(true);
         }
-        if last.elapsed() >= SELDOM * check && ledger.anything_out(W::STAGE).await? {
+        let seldom = if self.engine.dispatch.budget().stretches_sweeps() { SELDOM * SELDOM } else { SELDOM };
+        if last.elapsed() >= seldom * check && ledger.anything_out(W::STAGE).await? {
             return Ok(true);
         }
         let now = ledger.now().await?;
@@ -217,7 +218,13 @@ impl<W: Work> Worker<W> {
     pub(super) async fn look(&self) -> Result<Admission, LedgerError> {
         if let Some(pause) = self.engine.ledger.paused(&format!("stage/{}", W::STAGE)).await? {
             let until = pause.until.unwrap_or(i64::MAX / 4);
-            return Ok(Admission::Closed { until, reason: crate::outcome::Reason::new("paused", pause.reason) });
+            return Ok(Admission::Closed { until, reason: Reason::new("paused", pause.reason) });
+        }
+        if W::STAGE == Stage::Edit && self.engine.dispatch.budget().holds_edits() {
+            let until = self.engine.ledger.now().await? + millis(self.engine.times.heartbeat);
+            let reason =
+                Reason::new("redis_budget", "what is left of the month's Redis commands is kept for publishing");
+            return Ok(Admission::Closed { until, reason });
         }
         self.work.look(&self.engine.ledger).await
     }
