@@ -4,6 +4,7 @@
 //! worker holds nothing. `ARCHITECTURE.md` tells the whole story; the modules stand here in the order in which a
 //! video meets them.
 
+pub mod budget;
 pub mod config;
 pub mod event;
 pub mod outage;

@@ -1,8 +1,8 @@
 //! A task, and the rules by which it moves. Pure: the ledger runs these functions inside its transactions, and the
 //! model in the tests drives the same ones through every crash that it can think of.
 //!
-//! A task is one stage of one video. It is `waiting` (with a due time), `queued` (released to its stream), `running`
-//! (under a lease) or ended. Every function takes the row as it is and gives the row as it shall be, or says why not;
+//! A task is one stage of one video. It is `waiting` (with a due time), `queued` (released to its stream, or read from it
+//! and set aside), `running` (under a lease) or ended. Every function takes the row as it is and gives the row as it shall be, or says why not;
 //! the ledger writes the new row only where the old one still stands.
 
 use std::time::Duration;
@@ -66,7 +66,7 @@ pub struct Task {
     /// The sequence number of its last release, over all tasks of the ledger; 0 before the first.
     pub seq: i64,
     pub queued_at: i64,
-    /// The stream entry under which it was leased.
+    /// The stream entry under which it was leased, or, of a queued one, set aside.
     pub entry: Option<String>,
     /// When its last run began.
     pub started_at: Option<i64>,
@@ -230,6 +230,20 @@ impl Task {
             State::Waiting | State::Running => Err(Refused::WrongState),
             State::Done | State::Dead | State::Review | State::Canceled => Err(Refused::Ended),
         }
+    }
+
+    /// Rule 3, for what was read ahead of a free slot: whoever is free next starts it from the ledger, under this entry.
+    pub fn set_aside(&self, entry: String) -> Result<Task, Refused> {
+        match self.state {
+            State::Queued => Ok(Task { entry: Some(entry), ..self.clone() }),
+            State::Waiting | State::Running => Err(Refused::WrongState),
+            State::Done | State::Dead | State::Review | State::Canceled => Err(Refused::Ended),
+        }
+    }
+
+    /// Whether an entry of it has been read, and a lease is all it waits for.
+    pub fn is_set_aside(&self) -> bool {
+        self.state == State::Queued && self.entry.is_some()
     }
 
     /// Rule 8: a queued task whose entry must have been lost is released anew. Who calls this has shown that it was

@@ -7,8 +7,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::metering::{self, Metering};
 use super::signals::Signals;
-use super::{Failure, metering, parts};
+use super::{Failure, parts};
 use crate::account::connect::Connect;
 use crate::account::{Tokens, Vault};
 use crate::config::Config;
@@ -19,6 +20,7 @@ use crate::http::{self, AppState};
 use crate::ledger::Ledger;
 use crate::media::Media;
 use crate::relay::{self, Dispatch};
+use crate::stage::Acks;
 use crate::stage::publish::{Confirm, Publish, Publisher};
 use crate::stage::{Engine, Stop, Times, Work, due, edit::Edit, streamed};
 use crate::stream::Streams;
@@ -55,17 +57,24 @@ impl Process {
         streams: Option<Streams>,
         name: &'static str,
     ) -> Self {
+        let dispatch = Dispatch::new(streams, config.stages.clone());
         let metered = CancellationToken::new();
         let mut loops = JoinSet::new();
-        if let Some(streams) = &streams {
-            let counting = metering::run(ledger.clone(), streams.meter().clone(), name, metered.clone());
+        if let Some(streams) = dispatch.streams() {
+            let metering = Metering {
+                ledger: ledger.clone(),
+                meter: streams.meter().clone(),
+                budget: dispatch.budget().clone(),
+                cap: config.redis.metered_commands(),
+            };
+            let counting = metering::run(metering, name, metered.clone());
             loops.spawn(async move {
                 counting.await;
                 "metering"
             });
         }
         Self {
-            dispatch: Dispatch::new(streams, config.stages.clone()),
+            dispatch,
             config,
             ledger,
             media,
@@ -85,7 +94,7 @@ impl Process {
             times: Times::default().paced(),
             stop: self.stop.clone(),
             health: self.health.clone(),
-            owing: Arc::default(),
+            acks: Acks::default(),
         }
     }
 

@@ -74,6 +74,11 @@ impl Look<'_> {
             let text = "Redis' command quota is used up; it moves again by itself when the plan's month begins";
             return Ok(Some(WaitingFor::new("redis_quota", text, None)));
         }
+        if task.stage == Stage::Edit && self.state.dispatch.budget().holds_edits() {
+            let text =
+                "what is left of the month's Redis commands is kept for publishing; editing goes on as the month does";
+            return Ok(Some(WaitingFor::new("redis_budget", text, None)));
+        }
         if let Some(waiting) = self.paused(row) {
             return Ok(Some(waiting));
         }
