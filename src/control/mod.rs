@@ -1,16 +1,19 @@
-//! What a person may do to a video: cancel it, try it again, say what became of it.
+//! What a person may do to a video: cancel it, try it again, say what became of it, ask for another way to post it.
 //!
 //! Each is one transaction over the video, its tasks and its publication, and follows the publish protocol: nothing here
 //! can make a second post, unless an operator says so in words.
 
 mod cancel;
+mod options;
 mod resolve;
 mod retry;
 
 pub use cancel::cancel;
+pub use options::{OptionsChange, change_options};
 pub use resolve::resolve;
 pub use retry::retry;
 
+use crate::creator::Misfit;
 use crate::ledger::LedgerError;
 use crate::outcome::Reason;
 
@@ -21,6 +24,12 @@ pub enum Refused {
     /// It can't be, as things stand; why.
     #[error("{}", .0.text)]
     Impossible(Reason),
+    /// What is asked for excludes itself.
+    #[error("{}", .0.text)]
+    Contradiction(Reason),
+    /// The creator's account does not allow it.
+    #[error("{}", .0.reason.text)]
+    Unfit(Misfit),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }

@@ -10,6 +10,7 @@ mod accounts;
 mod auth;
 mod brand;
 mod connect;
+mod creator;
 mod extract;
 mod guard;
 mod health;
@@ -53,6 +54,7 @@ pub fn router(state: AppState) -> Router {
         .merge(videos::routes())
         .merge(accounts::routes())
         .merge(connect::routes())
+        .merge(creator::routes())
         .merge(webhook::routes())
         .merge(brand::routes())
         .merge(monitor::routes())

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::post_state::PostState;
 use crate::event::Stage;
 use crate::http::waiting::WaitingFor;
 use crate::http::{AppState, Caller, Problem};
@@ -42,6 +43,8 @@ pub(in crate::http) struct VideoView {
     edited_size: Option<i64>,
     post_url: Option<String>,
     post_ids: Vec<String>,
+    /// What there is to see of the post. Null before it is posted.
+    post_state: Option<PostState>,
     reason: Option<WhyView>,
     waiting_for: Option<WaitingFor>,
     created_at: String,
@@ -90,6 +93,7 @@ impl VideoView {
             edited_size: video.edited_size,
             post_url: video.post_url.clone(),
             post_ids: video.post_ids.clone(),
+            post_state: PostState::of(video),
             reason: video.reason.clone().map(WhyView::from),
             waiting_for,
             created_at: time(video.created_at),
