@@ -16,7 +16,7 @@ mod signals;
 mod stores;
 mod up;
 
-pub use self::command::{AccountAdd, Keys, Manner, Migrate, Output, RoleName, ServerCommand, Workers};
+pub use self::command::{AccountAdd, Keys, Manner, Migrate, Output, RoleName, SandboxArgs, ServerCommand, Workers};
 pub use self::failure::{Exit, Failure};
 pub use self::logging::log_to_stderr;
 use crate::config::Config;
@@ -29,7 +29,7 @@ pub async fn run(command: ServerCommand, config: Config, manner: Manner) -> Resu
         ServerCommand::Work(workers) => roles::work(config, workers).await,
         ServerCommand::Migrate(step) => stores::migrate(&config, step, manner).await,
         ServerCommand::Doctor => doctor::doctor(config, manner).await,
-        ServerCommand::Sandbox { listen } => sandbox::run(&config, &listen).await,
+        ServerCommand::Sandbox(args) => sandbox::run(&config, args).await,
         ServerCommand::Keys(command) => stores::keys(&config, command, manner).await,
         ServerCommand::AccountsAdd(add) => accounts::add(&config, add, manner).await,
         ServerCommand::AccountsImport => accounts::import(&config, manner).await,

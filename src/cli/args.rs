@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::flags::ServerFlags;
 use super::upload::Moment;
-use crate::app::{AccountAdd, Keys, Migrate, Output, Workers};
+use crate::app::{AccountAdd, Keys, Migrate, Output, SandboxArgs, Workers};
 use crate::config::Written;
 
 /// From a creator's upload, through branding with FFmpeg, to a TikTok post.
@@ -66,9 +66,8 @@ pub(super) enum Command {
     },
     /// Run the TikTok sandbox on its own
     Sandbox {
-        /// Address and port to listen on
-        #[arg(long, default_value = "127.0.0.1:3100")]
-        listen: String,
+        #[command(flatten)]
+        sandbox: SandboxArgs,
         #[command(flatten)]
         flags: ServerFlags,
     },
@@ -243,6 +242,12 @@ pub(super) enum Videos {
         #[arg(value_name = "ID", required = true)]
         ids: Vec<String>,
     },
+    /// Change how a video is to be posted; a held one looks again at once
+    Options {
+        id: String,
+        #[command(flatten)]
+        change: OptionsChange,
+    },
     /// End a video that needs review
     Resolve {
         id: String,
@@ -255,6 +260,26 @@ impl Default for Videos {
     fn default() -> Self {
         Self::List { status: None, account: None, query: None, limit: None, cursor: None }
     }
+}
+
+/// What is not named stays.
+#[derive(Debug, Args)]
+pub(super) struct OptionsChange {
+    /// TikTok's privacy level
+    #[arg(long, value_name = "LEVEL")]
+    pub(super) privacy: Option<String>,
+    #[arg(long, value_name = "true|false")]
+    pub(super) allow_comment: Option<bool>,
+    #[arg(long, value_name = "true|false")]
+    pub(super) allow_duet: Option<bool>,
+    #[arg(long, value_name = "true|false")]
+    pub(super) allow_stitch: Option<bool>,
+    #[arg(long, value_name = "true|false")]
+    pub(super) branded_content: Option<bool>,
+    #[arg(long, value_name = "true|false")]
+    pub(super) your_brand: Option<bool>,
+    #[arg(long, value_name = "true|false")]
+    pub(super) ai_generated: Option<bool>,
 }
 
 #[derive(Debug, Args)]

@@ -54,7 +54,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Work { stages, flags } => server(ServerCommand::Work(stages), &flags, env, manner).await,
         Command::Migrate { step, flags } => server(ServerCommand::Migrate(step), &flags, env, manner).await,
         Command::Doctor { flags } => server(ServerCommand::Doctor, &flags, env, manner).await,
-        Command::Sandbox { listen, flags } => server(ServerCommand::Sandbox { listen }, &flags, env, manner).await,
+        Command::Sandbox { sandbox, flags } => server(ServerCommand::Sandbox(sandbox), &flags, env, manner).await,
         Command::Keys { command, flags } => server(ServerCommand::Keys(command), &flags, env, manner).await,
         Command::Accounts { command } => match command.unwrap_or(Accounts::List) {
             Accounts::Add { account, flags } => server(ServerCommand::AccountsAdd(account), &flags, env, manner).await,

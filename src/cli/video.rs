@@ -58,10 +58,21 @@ impl Video {
         }
     }
 
+    /// What there is to see of it, where that is not plain from its address.
+    pub(super) fn post(&self) -> String {
+        let url = cell(&self.0, "postUrl");
+        let state = self.0.get("postState").map(|state| cell(state, "text")).unwrap_or_default();
+        if url.is_empty() { state } else { url }
+    }
+
     /// What it waits for, and until when.
     pub(super) fn waiting_for(&self) -> Option<String> {
         let waiting = self.0.get("waitingFor").filter(|waiting| waiting.is_object())?;
-        let code = print::printable(&cell(waiting, "code")).replace('_', " ");
+        // What a held video needs is in the words, not in the code.
+        let code = match waiting.get("allowed") {
+            Some(_) => print::printable(&cell(waiting, "text")),
+            None => print::printable(&cell(waiting, "code")).replace('_', " "),
+        };
         let until = cell(waiting, "until");
         Some(if until.is_empty() { code } else { format!("{code} until {}", local_time(&until)) })
     }
@@ -87,7 +98,7 @@ impl Video {
             ("title", text("title")),
             ("status", self.sentence()),
             ("progress", format!("{} %", self.progress())),
-            ("post", text("postUrl")),
+            ("post", self.post()),
             ("source", text("srcUrl")),
             ("result", text("editedUrl")),
             ("publish at", local_time(&text("publishAt"))),

@@ -35,7 +35,7 @@ const ASK_EVERY: i64 = 10_000;
 const WAIT: Duration = Duration::from_millis(250);
 const WAITS: u32 = 12;
 /// Held videos that are looked at when TikTok says something new.
-const AT_ONCE: i64 = 200;
+const AT_ONCE: i64 = 1000;
 
 /// What is known of a creator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,12 +62,16 @@ pub async fn recent(session: &Session, open_id: &str, now: i64) -> Result<Option
     Ok(known(session, open_id).await?.filter(|known| now - known.at < RECENT).map(|known| known.info))
 }
 
-/// Keeps what TikTok has just said, and lets those held videos go on that fit it.
+/// Keeps what TikTok has just said. Where it is something new, those held videos go on that fit it.
 pub async fn learn(tx: &Tx, account: &str, open_id: &str, info: &CreatorInfo) -> Result<(), LedgerError> {
     let text = |text: &str| (!text.is_empty()).then(|| text.replace('\0', ""));
     let (username, avatar) = (text(&info.creator_username), text(&info.creator_avatar_url));
     tx.put_profile(account, username.as_deref(), avatar.as_deref()).await?;
+    let before = known(tx, open_id).await?.map(|known| Allowed::from(&known.info));
     tx.put_creator(open_id, &serde_json::to_value(info).unwrap_or_default()).await?;
+    if before == Some(Allowed::from(info)) {
+        return Ok(());
+    }
     for row in tx.held(open_id, AT_ONCE).await? {
         let Some(video) = tx.video(row.task.video).await? else { continue };
         if fits(&PostOptions::of(&video), &video.title, length(&video.probe), info).is_ok()
