@@ -159,13 +159,7 @@ impl Webhooks {
 
     /// A post that is out may become public days later, or be taken from the public: the one is asked about again, the other
     /// is noted, since there is nothing to do about it.
-    async fn after_the_end(
-        &self,
-        tx: Tx,
-        webhook: &Webhook,
-        row: &TaskRow,
-        posted: bool,
-    ) -> Result<Made, LedgerError> {
+    async fn after_the_end(&self, tx: Tx, webhook: &Webhook, row: &TaskRow, posted: bool) -> Result<Made, LedgerError> {
         let made = match (Topic::of(&webhook.event), webhook.event.as_str()) {
             (Topic::Post, PUBLIC) if posted => {
                 if let Ok(again) = row.task.replay(tx.now()) {

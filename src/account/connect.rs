@@ -323,7 +323,9 @@ fn refused(refusal: Refusal) -> ConnectError {
     match refusal.class {
         Class::NeedsReconnect | Class::TokenExpired => ConnectError::CodeDead,
         Class::Transient | Class::Throttled { .. } | Class::OutcomeUnknown => ConnectError::Away,
-        Class::Bug | Class::NeedsChange | Class::PermanentForVideo | Class::PermanentForAccount => ConnectError::App(refusal.text),
+        Class::Bug | Class::NeedsChange | Class::PermanentForVideo | Class::PermanentForAccount => {
+            ConnectError::App(refusal.text)
+        }
     }
 }
 

@@ -92,11 +92,9 @@ fn refused(refusal: Refusal) -> Problem {
         Class::Throttled { .. } | Class::NeedsReconnect | Class::PermanentForAccount | Class::TokenExpired => {
             StatusCode::CONFLICT
         }
-        Class::Transient
-        | Class::NeedsChange
-        | Class::PermanentForVideo
-        | Class::Bug
-        | Class::OutcomeUnknown => StatusCode::SERVICE_UNAVAILABLE,
+        Class::Transient | Class::NeedsChange | Class::PermanentForVideo | Class::Bug | Class::OutcomeUnknown => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
     };
     Problem::new(status, refusal.code, refusal.text)
 }

@@ -46,7 +46,15 @@ fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result
 impl Problem {
     pub fn new(status: StatusCode, code: impl Into<String>, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
-        Self { kind: "about:blank", title, status, code: code.into(), detail: detail.into(), allowed: None, retry_after: None }
+        Self {
+            kind: "about:blank",
+            title,
+            status,
+            code: code.into(),
+            detail: detail.into(),
+            allowed: None,
+            retry_after: None,
+        }
     }
 
     pub(super) fn reason(status: StatusCode, reason: Reason) -> Self {

@@ -10,8 +10,8 @@ use super::guard::Hosts;
 use super::health::StoreProbe;
 use super::monitor::Snapshots;
 use crate::account::connect::Connect;
-use crate::creator::Creators;
 use crate::config::{HttpConfig, StagesConfig};
+use crate::creator::Creators;
 use crate::ffmpeg::Tools;
 use crate::health::Health;
 use crate::ingest::Ingest;
@@ -74,9 +74,10 @@ impl AppState {
         );
         let shared = Shared {
             hosts: Hosts::of(&parts.http),
-            creators: parts.connect.as_ref().map(|connect| {
-                Creators::new(parts.ledger.clone(), connect.tokens(), connect.client().clone())
-            }),
+            creators: parts
+                .connect
+                .as_ref()
+                .map(|connect| Creators::new(parts.ledger.clone(), connect.tokens(), connect.client().clone())),
             ledger: parts.ledger,
             media: parts.media,
             dispatch: parts.dispatch,

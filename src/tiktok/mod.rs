@@ -6,6 +6,7 @@
 //! [`oauth`] builds what a browser is sent to, [`webhook`] checks and reads what TikTok sends us, and [`picture`] fetches a
 //! creator's picture.
 
+pub mod audit;
 pub mod client;
 pub mod oauth;
 pub mod picture;

@@ -74,12 +74,7 @@ impl World {
     async fn confirm(&self, task: Task) -> TaskRow {
         let tx = self.server.state.ledger.begin().await.expect("a transaction");
         let video = task.video;
-        let row = TaskRow {
-            task,
-            account: "conn_alice".to_owned(),
-            creator: "open_alice".to_owned(),
-            priority: 1,
-        };
+        let row = TaskRow { task, account: "conn_alice".to_owned(), creator: "open_alice".to_owned(), priority: 1 };
         tx.insert_task(&row).await.expect("a task");
         let publication = PublicationRow {
             video,

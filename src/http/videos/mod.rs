@@ -5,9 +5,9 @@ pub(super) mod control;
 pub(super) mod events;
 pub(super) mod list;
 pub(super) mod options;
+mod post_state;
 pub(super) mod show;
 pub(super) mod upload;
-mod post_state;
 mod view;
 
 pub(super) use list::list;

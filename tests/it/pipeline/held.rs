@@ -42,10 +42,15 @@ async fn what_the_account_does_not_allow_is_held_without_cost_and_goes_on_as_its
     assert_eq!(body["allowed"]["privacyLevels"], offered, "{body}");
     let path = format!("/api/videos/{first}/options");
     let (status, body) = fleet.patch(&path, &json!({ "allowDuet": true, "privacyLevel": "SELF_ONLY" })).await;
-    assert_eq!((status, &body["code"], &body["allowed"]["duet"]), (422, &json!("duet_disabled"), &json!(false)), "{body}");
+    assert_eq!(
+        (status, &body["code"], &body["allowed"]["duet"]),
+        (422, &json!("duet_disabled"), &json!(false)),
+        "{body}"
+    );
     assert!(held(&fleet.video(&first).await));
 
-    let (status, body) = fleet.patch(&path, &json!({ "privacyLevel": "FOLLOWER_OF_CREATOR", "allowComment": true })).await;
+    let (status, body) =
+        fleet.patch(&path, &json!({ "privacyLevel": "FOLLOWER_OF_CREATOR", "allowComment": true })).await;
     assert_eq!((status, &body["video"]["options"]["privacyLevel"]), (200, &json!("FOLLOWER_OF_CREATOR")), "{body}");
     let video = fleet.posted(&first).await;
     assert_eq!(fleet.posts("as a follower sees it")[0].privacy_level, "FOLLOWER_OF_CREATOR");
