@@ -68,18 +68,23 @@ impl Video {
     /// What it waits for, and until when.
     pub(super) fn waiting_for(&self) -> Option<String> {
         let waiting = self.0.get("waitingFor").filter(|waiting| waiting.is_object())?;
-        // What a held video needs is in the words, not in the code.
-        let code = match waiting.get("allowed") {
-            Some(_) => print::printable(&cell(waiting, "text")),
-            None => print::printable(&cell(waiting, "code")).replace('_', " "),
-        };
+        let code = print::printable(&cell(waiting, "code")).replace('_', " ");
         let until = cell(waiting, "until");
         Some(if until.is_empty() { code } else { format!("{code} until {}", local_time(&until)) })
+    }
+
+    /// Why it waits for its creator's choice: what it takes is in the words, not in the code.
+    fn held(&self) -> Option<String> {
+        let waiting = self.0.get("waitingFor").filter(|waiting| waiting.get("allowed").is_some())?;
+        Some(print::printable(&cell(waiting, "text")))
     }
 
     /// Status, and what it waits for or why it ended.
     pub(super) fn sentence(&self) -> String {
         let status = print::printable(&self.status());
+        if let Some(why) = self.held() {
+            return format!("{status}, held: {why} (videos options)");
+        }
         match (self.has_ended(), self.waiting_for(), self.reason()) {
             (true, _, Some(reason)) => format!("{status}: {reason}"),
             (false, Some(waiting), _) => format!("{status}, waits for {waiting}"),

@@ -33,7 +33,7 @@ pub struct Problem {
     detail: String,
     /// With a video that can't be posted as it is asked for: what can be asked for instead.
     #[serde(skip_serializing_if = "Option::is_none")]
-    allowed: Option<Allowed>,
+    allowed: Option<Box<Allowed>>,
     #[serde(skip)]
     retry_after: Option<u32>,
 }
@@ -63,7 +63,7 @@ impl Problem {
 
     /// What was asked for can't be posted so.
     pub(super) fn unfit(misfit: Misfit) -> Self {
-        let allowed = Some(misfit.allowed);
+        let allowed = Some(Box::new(misfit.allowed));
         Self { allowed, ..Self::reason(StatusCode::UNPROCESSABLE_ENTITY, misfit.reason) }
     }
 
