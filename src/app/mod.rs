@@ -24,7 +24,7 @@ use crate::config::Config;
 /// Runs one command of the server's side to its end. `config` was loaded for [`ServerCommand::role`].
 pub async fn run(command: ServerCommand, config: Config, manner: Manner) -> Result<(), Failure> {
     match command {
-        ServerCommand::Up => up::up(config).await,
+        ServerCommand::Up => Box::pin(up::up(config)).await,
         ServerCommand::Serve => roles::serve(config).await,
         ServerCommand::Work(workers) => roles::work(config, workers).await,
         ServerCommand::Migrate(step) => stores::migrate(&config, step, manner).await,
