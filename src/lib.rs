@@ -23,6 +23,7 @@ pub mod tiktok;
 pub mod access;
 pub mod account;
 pub mod control;
+pub mod creator;
 pub mod ingest;
 pub mod limit;
 pub mod relay;

@@ -19,6 +19,10 @@ pub const POISON: u32 = 3;
 /// from the ledger, so that a stop of its worker costs it no place in the line.
 pub const HANDED_BACK: i64 = 0;
 
+/// When a task is due that is held: it waits for what a person decides, not for a time. The end of the year 9999, which
+/// every calendar can still write.
+pub const HELD: i64 = 253_402_300_799_000;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -132,6 +136,10 @@ impl Task {
             token: None,
             lease_until: 0,
         }
+    }
+
+    pub fn is_held(&self) -> bool {
+        self.state == State::Waiting && self.due_at >= HELD
     }
 
     /// Rule 2: what is due goes out to its stream, under the next sequence number.

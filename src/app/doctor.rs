@@ -5,6 +5,7 @@ use serde_json::json;
 use super::embedded::existing_encryption_keys;
 use super::{Exit, Failure, Manner, Output, parts};
 use crate::config::Config;
+use crate::tiktok::audit;
 
 /// One line of the report.
 struct Finding {
@@ -128,6 +129,6 @@ fn tiktok(config: &Config) -> Finding {
             well: false,
             text: "TIKTOK_CLIENT_KEY and TIKTOK_CLIENT_SECRET are not set: no account can be connected, no token refreshed".to_owned(),
         },
-        Some(tiktok) => Finding { part, well: true, text: tiktok.api_url.to_string() },
+        Some(tiktok) => Finding { part, well: true, text: format!("{}; {}", tiktok.api_url, audit::NOTICE) },
     }
 }

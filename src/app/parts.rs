@@ -169,6 +169,6 @@ pub(super) fn publisher(
         vault,
         config: config.stages.publish.clone(),
         times: Times::default().floored().scaled(),
-        rules: ChunkRules::default().cut(),
+        rules: ChunkRules::from(config.chunks).cut(),
     }
 }

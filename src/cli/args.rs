@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::flags::ServerFlags;
 use super::replay::Past;
 use super::upload::Moment;
-use crate::app::{AccountAdd, Keys, Migrate, Output, Workers};
+use crate::app::{AccountAdd, Keys, Migrate, Output, SandboxArgs, Workers};
 use crate::config::Written;
 
 /// From a creator's upload, through branding with FFmpeg, to a TikTok post.
@@ -67,9 +67,8 @@ pub(super) enum Command {
     },
     /// Run the TikTok sandbox on its own
     Sandbox {
-        /// Address and port to listen on
-        #[arg(long, default_value = "127.0.0.1:3100")]
-        listen: String,
+        #[command(flatten)]
+        sandbox: SandboxArgs,
         #[command(flatten)]
         flags: ServerFlags,
     },
@@ -257,6 +256,12 @@ pub(super) enum Videos {
         #[arg(value_name = "ID", required = true)]
         ids: Vec<String>,
     },
+    /// Change how a video is to be posted; a held one looks again at once
+    Options {
+        id: String,
+        #[command(flatten)]
+        change: OptionsChange,
+    },
     /// End a video that needs review
     Resolve {
         id: String,
@@ -335,6 +340,26 @@ pub(super) struct Replay {
     /// These videos, tasks or entries, whatever became of them
     #[arg(value_name = "ID")]
     pub(super) ids: Vec<String>,
+}
+
+/// What is not named stays.
+#[derive(Debug, Args)]
+pub(super) struct OptionsChange {
+    /// TikTok's privacy level
+    #[arg(long, value_name = "LEVEL")]
+    pub(super) privacy: Option<String>,
+    #[arg(long, value_name = "true|false")]
+    pub(super) allow_comment: Option<bool>,
+    #[arg(long, value_name = "true|false")]
+    pub(super) allow_duet: Option<bool>,
+    #[arg(long, value_name = "true|false")]
+    pub(super) allow_stitch: Option<bool>,
+    #[arg(long, value_name = "true|false")]
+    pub(super) branded_content: Option<bool>,
+    #[arg(long, value_name = "true|false")]
+    pub(super) your_brand: Option<bool>,
+    #[arg(long, value_name = "true|false")]
+    pub(super) ai_generated: Option<bool>,
 }
 
 #[derive(Debug, Args)]

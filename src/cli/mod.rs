@@ -59,7 +59,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Work { stages, flags } => server(ServerCommand::Work(stages), &flags, env, manner).await,
         Command::Migrate { step, flags } => server(ServerCommand::Migrate(step), &flags, env, manner).await,
         Command::Doctor { flags } => server(ServerCommand::Doctor, &flags, env, manner).await,
-        Command::Sandbox { listen, flags } => server(ServerCommand::Sandbox { listen }, &flags, env, manner).await,
+        Command::Sandbox { sandbox, flags } => server(ServerCommand::Sandbox(sandbox), &flags, env, manner).await,
         Command::Keys { command, flags } => {
             agree_to(&command, manner)?;
             server(ServerCommand::Keys(command), &flags, env, manner).await

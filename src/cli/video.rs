@@ -59,6 +59,13 @@ impl Video {
         }
     }
 
+    /// What there is to see of it, where that is not plain from its address.
+    pub(super) fn post(&self) -> String {
+        let url = cell(&self.0, "postUrl");
+        let state = self.0.get("postState").map(|state| cell(state, "text")).unwrap_or_default();
+        if url.is_empty() { state } else { url }
+    }
+
     /// What it waits for, and until when.
     pub(super) fn waiting_for(&self) -> Option<String> {
         let waiting = self.0.get("waitingFor").filter(|waiting| waiting.is_object())?;
@@ -72,9 +79,18 @@ impl Video {
         if self.has_ended() { self.reason() } else { self.waiting_for() }
     }
 
+    /// Why it waits for its creator's choice: what it takes is in the words, not in the code.
+    fn held(&self) -> Option<String> {
+        let waiting = self.0.get("waitingFor").filter(|waiting| waiting.get("allowed").is_some())?;
+        Some(print::printable(&cell(waiting, "text")))
+    }
+
     /// Status, and what it waits for or why it ended.
     pub(super) fn sentence(&self) -> String {
         let status = print::printable(&self.status());
+        if let Some(why) = self.held() {
+            return format!("{status}, held: {why} (videos options)");
+        }
         match (self.has_ended(), self.waiting_for(), self.reason()) {
             (true, _, Some(reason)) => format!("{status}: {reason}"),
             (false, Some(waiting), _) => format!("{status}, waits for {waiting}"),
@@ -93,7 +109,7 @@ impl Video {
             ("title", text("title")),
             ("status", self.sentence()),
             ("progress", format!("{} %", self.progress())),
-            ("post", text("postUrl")),
+            ("post", self.post()),
             ("source", text("srcUrl")),
             ("result", text("editedUrl")),
             ("publish at", local_time(&text("publishAt"))),

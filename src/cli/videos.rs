@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::args::{Answer, Videos};
-use super::client::Api;
+use super::args::{Answer, OptionsChange, Videos};
+use super::client::{ANSWER, Api};
 use super::confirm::confirm;
 use super::download;
 use super::print::{self, cell};
@@ -30,6 +31,7 @@ pub(super) async fn run(api: &Api, command: Videos, manner: Manner) -> Result<()
         }
         Videos::Cancel { ids } => each(api, &ids, "cancel", manner).await,
         Videos::Retry { ids } => each(api, &ids, "retry", manner).await,
+        Videos::Options { id, change } => options(api, &id, change, manner).await,
         Videos::Resolve { id, answer } => resolve(api, &id, answer, manner).await,
     }
 }
@@ -78,6 +80,29 @@ async fn each(api: &Api, ids: &[String], verb: &str, manner: Manner) -> Result<(
         changed(id, &answer, manner)?;
     }
     Ok(())
+}
+
+/// Without a change, too: the account may have changed instead.
+async fn options(api: &Api, id: &str, change: OptionsChange, manner: Manner) -> Result<(), Failure> {
+    let mut body = serde_json::Map::new();
+    body.extend(change.privacy.map(|level| ("privacyLevel".to_owned(), json!(level))));
+    for (name, value) in [
+        ("allowComment", change.allow_comment),
+        ("allowDuet", change.allow_duet),
+        ("allowStitch", change.allow_stitch),
+        ("brandedContent", change.branded_content),
+        ("yourBrand", change.your_brand),
+        ("aiGenerated", change.ai_generated),
+    ] {
+        body.extend(value.map(|value| (name.to_owned(), json!(value))));
+    }
+    let body = Value::Object(body);
+    if manner.dry_run {
+        let video = Video::of(&api.get(&["api", "videos", id], &[]).await?)?;
+        return print::line(&format!("would change the options of {} to {body}", video.id()));
+    }
+    let request = api.request(Method::PATCH, &["api", "videos", id, "options"]).json(&body);
+    changed(id, &api.json(request.timeout(ANSWER)).await?, manner)
 }
 
 async fn resolve(api: &Api, id: &str, answer: Answer, manner: Manner) -> Result<(), Failure> {

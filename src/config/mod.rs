@@ -5,6 +5,7 @@
 //! anything connects, and gives either a [`Config`] or every [`Problem`] there is. Secrets are of types that never show
 //! themselves; a problem names the variable and what was expected, and never repeats a value that may be secret.
 
+mod chunks;
 mod database;
 mod duration;
 mod environment;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 use url::Url;
 
+pub use self::chunks::ChunkConfig;
 pub use self::database::DatabaseUrl;
 pub use self::duration::{NotADuration, Written};
 pub use self::environment::Environment;
@@ -49,6 +51,7 @@ pub struct Config {
     pub redis: RedisConfig,
     pub stages: StagesConfig,
     pub edit: EditConfig,
+    pub chunks: ChunkConfig,
     pub database: DatabaseUrl,
     pub store: StoreConfig,
     /// `None`, for `up` and `doctor` alone: nothing about TikTok was set, so `up` takes the sandbox that it starts.
@@ -92,6 +95,7 @@ impl Config {
             redis,
             stages: StagesConfig::load(&layers, problems),
             edit: EditConfig::load(&layers, problems),
+            chunks: ChunkConfig::load(&layers, problems),
             database,
             store: StoreConfig::load(env, &data, problems),
             tiktok: if matches!(role, Role::Up | Role::Doctor) {

@@ -10,6 +10,7 @@ mod accounts;
 mod auth;
 mod brand;
 mod connect;
+mod creator;
 mod dead;
 mod extract;
 mod guard;
@@ -55,6 +56,7 @@ pub fn router(state: AppState) -> Router {
         .merge(videos::routes())
         .merge(accounts::routes())
         .merge(connect::routes())
+        .merge(creator::routes())
         .merge(webhook::routes())
         .merge(brand::routes())
         .merge(monitor::routes())

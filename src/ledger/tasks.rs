@@ -8,7 +8,7 @@ use super::release::RESUMES;
 use super::{LedgerError, Result, Session, Tx, count, parsed, parsed_option, places};
 use crate::event::{Entry, Stage, TaskId, TraceId, VideoId};
 use crate::outcome::Reason;
-use crate::task::{HANDED_BACK, State, Task};
+use crate::task::{HANDED_BACK, HELD, State, Task};
 
 /// A task as it stands in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +87,16 @@ impl Session {
             self.skip_locked()
         );
         self.all(&sql, [account.into()]).await?.iter().map(read).collect()
+    }
+
+    /// A creator's posts that are held, oldest first. Without those that somebody is just taking out of their wait.
+    pub async fn held(&self, creator: &str, most: i64) -> Result<Vec<TaskRow>> {
+        let sql = format!(
+            "select {COLUMNS} from tasks where stage = 'publish' and creator = $1 and state = 'waiting' and due_at >= $2
+             order by id limit $3{}",
+            self.skip_locked()
+        );
+        self.all(&sql, [creator.into(), HELD.into(), most.into()]).await?.iter().map(read).collect()
     }
 
     /// The task that asks TikTok what became of a publish id, if there is one already.

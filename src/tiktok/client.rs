@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response, redirect, retry};
@@ -28,6 +28,8 @@ pub const AUTH_URL: &str = "https://www.tiktok.com";
 
 /// No answer of TikTok's is longer. Bytes.
 const LONGEST_ANSWER: usize = 1 << 20;
+/// A page waits for a creator's picture no longer.
+const PICTURE: Duration = Duration::from_secs(8);
 
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
@@ -236,6 +238,22 @@ impl Client {
         let url = self.at("v2/user/info/").query(&[("fields", "open_id,display_name,avatar_url")]);
         let Answered { value, date } = self.envelope::<Data>(url.header(AUTHORIZATION, bearer(token))).await?;
         Ok(Answered { value: value.user, date })
+    }
+
+    /// Bytes from an address that was checked, without a token.
+    pub(super) async fn small(&self, url: Url, most: usize) -> Result<Bytes, Refusal> {
+        let mut response = self.http.get(url).timeout(PICTURE).send().await.map_err(failed)?;
+        if response.status() != reqwest::StatusCode::OK {
+            return Err(refusal::of_http(head(response.status().as_u16(), response.headers()), ""));
+        }
+        let mut bytes = BytesMut::new();
+        while let Some(part) = response.chunk().await.map_err(failed)? {
+            if bytes.len() + part.len() > most {
+                return Err(Refusal::answer_lost(format!("the answer is longer than {most} bytes")));
+            }
+            bytes.extend_from_slice(&part);
+        }
+        Ok(bytes.freeze())
     }
 
     // ---- one exchange

@@ -6,6 +6,8 @@ pub(super) mod control;
 pub(super) mod events;
 pub(super) mod explain;
 pub(super) mod list;
+pub(super) mod options;
+mod post_state;
 pub(super) mod show;
 pub(super) mod upload;
 mod view;
@@ -15,7 +17,7 @@ pub(super) use upload::upload;
 pub(super) use view::{TimelineLine, WhyView, time};
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{get, patch, post};
 
 use super::{AppState, Caller, Problem};
 use crate::event::VideoId;
@@ -29,6 +31,7 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/api/videos/{id}/source", get(bytes::source))
         .route("/api/videos/{id}/edited", get(bytes::edited))
         .route("/api/videos/{id}/thumbnail", get(bytes::thumbnail))
+        .route("/api/videos/{id}/options", patch(options::change))
         .route("/api/videos/{id}/cancel", post(control::cancel))
         .route("/api/videos/{id}/retry", post(control::retry))
         .route("/api/videos/{id}/resolve", post(control::resolve))

@@ -6,6 +6,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::attempts::{AttemptView, attempts};
+use super::post_state::PostState;
 use crate::event::Stage;
 use crate::http::waiting::WaitingFor;
 use crate::http::{AppState, Caller, Problem};
@@ -44,6 +45,8 @@ pub(in crate::http) struct VideoView {
     /// Not for viewers: it leads to the bytes.
     post_url: Option<String>,
     post_ids: Vec<String>,
+    /// What there is to see of the post. Null before it is posted.
+    post_state: Option<PostState>,
     reason: Option<WhyView>,
     waiting_for: Option<WaitingFor>,
     created_at: String,
@@ -95,6 +98,7 @@ impl VideoView {
             edited_size: video.edited_size,
             post_url: video.post_url.clone().filter(|_| caller.reads_content()),
             post_ids: video.post_ids.clone(),
+            post_state: PostState::of(video),
             reason: video.reason.clone().map(WhyView::from),
             waiting_for,
             created_at: time(video.created_at),
