@@ -10,6 +10,7 @@ mod connect;
 mod delivery;
 mod delivery_model;
 mod deploy;
+mod doctor;
 mod embedded;
 mod ffmpeg;
 mod fixture;
