@@ -26,6 +26,7 @@ mod pitfalls;
 mod publish_model;
 mod publish_protocol;
 mod sandbox;
+mod starting;
 mod streams;
 #[expect(dead_code, reason = "the torture stands on it, too")]
 mod support;
