@@ -33,7 +33,7 @@ pub async fn run(command: ServerCommand, config: Config, manner: Manner) -> Resu
         }
     }
     match command {
-        ServerCommand::Up => up::up(config).await,
+        ServerCommand::Up => Box::pin(up::up(config)).await,
         ServerCommand::Serve => roles::serve(config).await,
         ServerCommand::Work(workers) => roles::work(config, workers).await,
         ServerCommand::Migrate(step) => stores::migrate(&config, step, manner).await,

@@ -66,7 +66,7 @@ pub(super) fn said_of(standing: &Standing) -> String {
             format!("its schema is behind, without {}: run `subiteya migrate`", missing.join(", "))
         }
         Standing::Newer(names) => format!(
-            "its schema is newer than this binary, with {}; run the newer subiteya, or take these back with it \
+            "its schema is newer than this binary, of a newer SubiteYa with {}; run that one, or take these back with it \
              (`subiteya migrate down --yes`)",
             names.join(", ")
         ),

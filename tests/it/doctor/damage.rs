@@ -82,7 +82,7 @@ async fn what_is_wrong_with_the_database_is_found() {
     db.execute_unprepared("insert into seaql_migrations (version, applied_at) values ('m9999_later', 0)")
         .await
         .expect("written");
-    rig.finds("a newer database", &[], &["database"], &["newer than this binary, with m9999_later"]);
+    rig.finds("a newer database", &[], &["database"], &["newer than this binary", "m9999_later"]);
     db.execute_unprepared("delete from seaql_migrations where version = 'm9999_later'").await.expect("written");
 
     db.execute_unprepared("update accounts set state = 'RECONNECT', state_reason = 'revoked'").await.expect("written");
