@@ -66,7 +66,6 @@ pub(super) async fn work(config: Config, workers: Workers) -> Result<(), Failure
 
 /// Ledger, object store and, where it is enabled, Redis.
 pub(super) async fn stores(config: Config, name: &'static str) -> Result<Process, Failure> {
-    Surroundings::of(&config).log(name);
     let ledger = parts::ledger(&config).await?;
     let media = parts::media(&config, Patience::Start).await?;
     let streams: Option<Streams> = match &config.redis.url {
@@ -82,5 +81,7 @@ pub(super) async fn stores(config: Config, name: &'static str) -> Result<Process
     if streams.is_none() {
         tracing::warn!("Redis is disabled (ENABLE_REDIS=false): uploads are accepted and wait in the ledger");
     }
+    // Not before, so that a start that fails says one thing only: what it couldn't reach.
+    Surroundings::of(&config).log(name);
     Ok(Process::new(config, ledger, media, streams, name))
 }
