@@ -24,6 +24,17 @@ impl MigratorTrait for Migrator {
     }
 }
 
+/// What is lost when a migration is taken back, for whoever is about to.
+pub(crate) fn lost_with(name: &str) -> &'static str {
+    match name {
+        "m0001_first" => "everything: keys, accounts with their tokens, videos and their history",
+        "m0002_connect" => "logins at TikTok that are under way, and webhooks that were not looked at yet",
+        "m0003_chores" => "which videos' bytes were removed already: their rows will claim bytes that are gone",
+        "m0004_plans" => "nothing but indexes",
+        _ => "what it had added",
+    }
+}
+
 /// Runs statements one by one, so that an error names its own.
 async fn run(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
     let connection = manager.get_connection();

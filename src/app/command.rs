@@ -14,7 +14,8 @@ pub enum ServerCommand {
     Serve,
     Work(Workers),
     Migrate(Migrate),
-    Doctor,
+    /// None: what the configuration looks like.
+    Doctor(Option<Judged>),
     Sandbox(SandboxArgs),
     Keys(Keys),
     AccountsAdd(AccountAdd),
@@ -30,7 +31,7 @@ impl ServerCommand {
             Self::Serve => Role::Serve,
             Self::Work(_) => Role::Work,
             Self::Migrate(_) => Role::Migrate,
-            Self::Doctor => Role::Doctor,
+            Self::Doctor(_) => Role::Doctor,
             Self::Sandbox(_) => Role::Sandbox,
             Self::Keys(_) | Self::AccountsAdd(_) | Self::AccountsImport => Role::Stores,
         }
@@ -73,6 +74,15 @@ impl Workers {
             Self::All => &Stage::STREAMED,
         }
     }
+}
+
+/// What `doctor` judges for: what one may do without, the other needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Judged {
+    /// Everything in one process, which brings along what is not given
+    Up,
+    /// serve, work edit and work publish
+    Fleet,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -9,6 +9,7 @@ use crate::access;
 use crate::account::{self, AddError, Vault};
 use crate::config::Config;
 use crate::ledger::{ConnectError, Ledger, LedgerError, Role, migrate_down, migration_status};
+use crate::migrations;
 
 pub(super) fn unavailable(error: LedgerError) -> Failure {
     Failure::unavailable(error.to_string())
@@ -23,10 +24,17 @@ pub(super) async fn migrate(config: &Config, step: Migrate, manner: Manner) -> R
     match step {
         Migrate::Up if manner.dry_run => {}
         Migrate::Up => drop(parts::ledger(config).await?),
-        Migrate::Down if manner.dry_run => {}
+        Migrate::Down if manner.dry_run => {
+            let applied = migration_status(url.expose_secret()).await.map_err(failed)?;
+            match applied.iter().rev().find(|(_, applied)| *applied) {
+                Some((name, _)) => println!("{name} would be taken back; with it goes {}", migrations::lost_with(name)),
+                None => println!("no migration is applied, so none would be taken back"),
+            }
+        }
         Migrate::Down => {
             if !manner.yes {
-                let text = "taking a migration back deletes what it had added; say --yes to do it";
+                let text =
+                    "taking a migration back deletes what it had added (--dry-run says what); say --yes to do it";
                 return Err(Failure::new(Exit::Usage, text));
             }
             migrate_down(url.expose_secret(), Some(1)).await.map_err(failed)?;
@@ -47,7 +55,8 @@ pub(super) async fn migrate(config: &Config, step: Migrate, manner: Manner) -> R
 }
 
 pub(super) async fn keys(config: &Config, command: Keys, manner: Manner) -> Result<(), Failure> {
-    let ledger = parts::ledger(config).await?;
+    let only_looks = manner.dry_run || command == Keys::List;
+    let ledger = if only_looks { parts::ledger_as_it_is(config).await? } else { parts::ledger(config).await? };
     match command {
         Keys::Create { user, role } => create_key(&ledger, &user, role, manner).await,
         Keys::List => list_keys(&ledger, manner).await,

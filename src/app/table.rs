@@ -48,5 +48,16 @@ mod tests {
         assert!(text.lines().all(|line| line.chars().count() <= usize::from(COLUMNS)), "{text}");
         assert!(text.contains(&"x".repeat(36)), "an id can be copied: {text}");
         assert!(!text.contains('\x1b'));
+        for (head, row) in [
+            (
+                &["STREAM", "GROUP", "LENGTH", "LAG", "PENDING", "CONSUMERS", "WAITING", "PARKED", "DEAD"][..],
+                vec!["video.uploaded", "publish", "123456", "123456", "1234", "12", "1000000", "100000", "1000"],
+            ),
+            (&["ID", "USER", "ROLE", "STATE"], vec!["0199f2b1-aaaa", &"u".repeat(200), "operator", "active"]),
+            (&["ACCOUNT", "NAME"], vec![&"a".repeat(200), "ada"]),
+        ] {
+            let text = drawn(head, [row.into_iter().map(str::to_owned).collect()]);
+            assert!(text.lines().all(|line| line.chars().count() <= usize::from(COLUMNS)), "{text}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::flags::ServerFlags;
 use super::replay::Past;
 use super::upload::Moment;
-use crate::app::{AccountAdd, Keys, Migrate, Output, SandboxArgs, Workers};
+use crate::app::{AccountAdd, Judged, Keys, Migrate, Output, SandboxArgs, Workers};
 use crate::config::Written;
 
 /// From a creator's upload, through branding with FFmpeg, to a TikTok post.
@@ -60,8 +60,11 @@ pub(super) enum Command {
         #[command(flatten)]
         flags: ServerFlags,
     },
-    /// Check the configuration, the services and FFmpeg
+    /// Check the configuration, the services and FFmpeg; changes nothing
     Doctor {
+        /// What to judge for [default: fleet where REDIS_URL and ENCRYPTION_KEY are set, else up]
+        #[arg(long = "for", value_enum, value_name = "WHAT")]
+        judged: Option<Judged>,
         #[command(flatten)]
         flags: ServerFlags,
     },

@@ -58,7 +58,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve { flags } => server(ServerCommand::Serve, &flags, env, manner).await,
         Command::Work { stages, flags } => server(ServerCommand::Work(stages), &flags, env, manner).await,
         Command::Migrate { step, flags } => server(ServerCommand::Migrate(step), &flags, env, manner).await,
-        Command::Doctor { flags } => server(ServerCommand::Doctor, &flags, env, manner).await,
+        Command::Doctor { judged, flags } => server(ServerCommand::Doctor(judged), &flags, env, manner).await,
         Command::Sandbox { sandbox, flags } => server(ServerCommand::Sandbox(sandbox), &flags, env, manner).await,
         Command::Keys { command, flags } => {
             agree_to(&command, manner)?;

@@ -12,6 +12,7 @@ mod environment;
 mod http;
 mod keys;
 mod layers;
+mod lookalike;
 mod problem;
 mod rate;
 mod redis;
@@ -63,6 +64,10 @@ pub struct Config {
     /// How long running work may go on after SIGTERM before it is handed back.
     pub shutdown: Duration,
     pub log: LogConfig,
+    /// What is probably not as it was meant, and no reason not to start.
+    pub doubts: Vec<Problem>,
+    /// Variables that were not set, and that have a default on this machine.
+    pub defaulted: Vec<&'static str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,9 +113,18 @@ impl Config {
             shutdown: layers.section(&["shutdown"], problems).duration("deadline", Duration::ZERO, HOUR),
             log: log(env, &layers, problems),
             data,
+            doubts: doubts(role, env),
+            defaulted: ["DATABASE_URL", "S3_BUCKET"].into_iter().filter(|name| !env.has(name)).collect(),
         };
         if problems.is_empty() { Ok(config) } else { Err(std::mem::take(problems)) }
     }
+}
+
+/// Somebody who tries `up` out may well have AWS' variables set for something else.
+fn doubts(role: Role, env: &Environment) -> Vec<Problem> {
+    let keeps_objects = matches!(role, Role::Serve | Role::Work | Role::Doctor);
+    let store = keeps_objects.then(|| store::without_a_bucket(env)).flatten();
+    store.into_iter().chain(lookalike::misspelt(env)).collect()
 }
 
 /// The folder of everything embedded, also for the CLI, which finds its API key there.

@@ -57,7 +57,7 @@ pub async fn claim(
     let mut released: Vec<Released> = Vec::new();
     for &stage in wanted.stages.iter().filter(|stage| freed.iter().any(|row| row.task.stage == **stage)) {
         released.extend(dispatch.release(&tx, stage).await?);
-        if dispatch.releases() && !entries(&freed, stage).is_empty() {
+        if dispatch.releases(stage) && !entries(&freed, stage).is_empty() {
             for name in ["XCLAIM", "XACK", "XPENDING", "XGROUP"] {
                 commands.add(name, 1);
             }
@@ -148,7 +148,7 @@ fn entries(freed: &[TaskRow], stage: Stage) -> Vec<String> {
 }
 
 async fn acknowledge(dispatch: &Dispatch, stage: Stage, entries: Vec<String>) {
-    let Some(streams) = dispatch.streams().filter(|_| dispatch.releases() && !entries.is_empty()) else { return };
+    let Some(streams) = dispatch.streams().filter(|_| dispatch.releases(stage) && !entries.is_empty()) else { return };
     // Gone or not: what is pending under these ids stands for no run any more.
     if let Err(error) = streams.claim_all(stage, CONSUMER, entries.clone()).await {
         error.tell("stalled entries could not be claimed; the sweep acknowledges them");

@@ -130,6 +130,15 @@ impl Client {
         &self.config
     }
 
+    /// Whether anything answers at the API's address, whatever it says. Needs no token.
+    pub async fn answers(&self, within: Duration) -> Result<(), String> {
+        let asked = self.http.head(self.config.api_url.clone()).timeout(within).send();
+        asked.await.map(drop).map_err(|error| match error.is_timeout() {
+            true => format!("it does not answer within {} s", within.as_secs()),
+            false => innermost(&error),
+        })
+    }
+
     // ---- posting
 
     pub async fn creator_info(&self, token: &SecretString) -> Result<Answered<CreatorInfo>, Refusal> {
@@ -385,6 +394,15 @@ fn failed(error: reqwest::Error) -> Refusal {
         return Refusal::not_sent(format!("TikTok can't be reached: {text}"));
     }
     Refusal::answer_lost(format!("TikTok's answer did not come: {text}"))
+}
+
+/// What the operating system or the TLS library said, which is what people can act on.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
 }
 
 async fn read(mut response: Response) -> Result<String, String> {

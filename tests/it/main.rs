@@ -10,6 +10,7 @@ mod connect;
 mod delivery;
 mod delivery_model;
 mod deploy;
+mod doctor;
 mod embedded;
 mod ffmpeg;
 mod fixture;
@@ -26,6 +27,7 @@ mod pitfalls;
 mod publish_model;
 mod publish_protocol;
 mod sandbox;
+mod starting;
 mod streams;
 #[expect(dead_code, reason = "the torture stands on it, too")]
 mod support;
