@@ -102,7 +102,8 @@ pub(super) fn agreed(act: &Act, mark: &str) -> Result<bool, Refused> {
 /// What was said of one video, as a refusal of it; anything else ends the act.
 pub(super) fn refusal(id: String, video: Option<VideoId>, refused: Refused) -> Result<Refusal, Refused> {
     let reason = match refused {
-        Refused::Impossible(reason) => reason,
+        Refused::Impossible(reason) | Refused::Contradiction(reason) => reason,
+        Refused::Unfit(misfit) => misfit.reason,
         Refused::NoSuchVideo => Reason::new("not_found", "there is no such video, task or entry"),
         Refused::Ledger(error) => return Err(Refused::Ledger(error)),
     };

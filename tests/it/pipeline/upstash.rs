@@ -80,7 +80,7 @@ async fn a_plan_that_is_used_up_delays_videos_and_fails_none() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn near_the_plans_end_editing_waits_and_publishing_goes_on() {
-    let mut fleet = Fleet::started(&format!("[redis]\nmonthly_commands = 100000\n{LOOSE}")).await;
+    let fleet = Fleet::started(&format!("[redis]\nmonthly_commands = 100000\n{LOOSE}")).await;
     fleet.account("ada").await;
     let at = (chrono::Utc::now() + chrono::Duration::seconds(15)).to_rfc3339();
     let early = fleet.try_upload("ada", "is edited by then", &[("publishAt", &at)], clip()).await.expect("accepted");
