@@ -67,10 +67,10 @@ impl Dispatch {
         tx: &Tx,
         task: &Task,
     ) -> Result<Option<Released>, crate::ledger::LedgerError> {
-        match self.streams {
-            Some(_) if task.stage.stream().is_some() => tx.release_handed_back(task).await,
-            _ => Ok(None),
+        if !self.releases() || task.stage.stream().is_none() {
+            return Ok(None);
         }
+        tx.release_handed_back(task).await
     }
 
     /// Appends committed releases. What fails here is not lost: the ledger comes to doubt it and releases it anew.

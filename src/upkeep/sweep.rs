@@ -105,14 +105,19 @@ async fn is_ours(ledger: &Ledger, media: &Media) -> Result<(), UpkeepError> {
             id
         }
     };
-    match media.put(OWNER, ours.clone().into()).await {
-        Ok(_) => Ok(()),
-        Err(MediaError::Exists(_)) => {
-            let theirs = media.read_all(OWNER).await?;
-            Err(UpkeepError::Foreign(String::from_utf8_lossy(&theirs).into_owned()))
-        }
-        Err(error) => Err(error.into()),
+    // A read is the cheaper one where requests are paid for, and the mark is missing only once.
+    let mark = match media.read_all(OWNER).await {
+        Err(MediaError::Missing(_)) => match media.put(OWNER, ours.clone().into()).await {
+            Ok(_) => return Ok(()),
+            Err(MediaError::Exists(_)) => media.read_all(OWNER).await?,
+            Err(error) => return Err(error.into()),
+        },
+        read => read?,
+    };
+    if mark == ours.as_bytes() {
+        return Ok(());
     }
+    Err(UpkeepError::Foreign(String::from_utf8_lossy(&mark).into_owned()))
 }
 
 #[cfg(test)]

@@ -174,6 +174,7 @@ enum Happening {
     InitAnswered { id: u8, date: u8 },
     InitLost,
     InitNotSent,
+    Opened { chunk: u8 },
     PutAnswered { chunk: u8, complete: bool },
     PutLost { chunk: u8 },
     Processing { bytes: Option<u8>, date: u8 },
@@ -186,6 +187,7 @@ enum Happening {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Then {
     AskCreatorInfo,
+    Open(u8),
     Call(Call),
     Stop,
     Parked,
@@ -346,6 +348,7 @@ impl Model {
         let then = match step.next {
             Next::AskCreatorInfo => Then::AskCreatorInfo,
             Next::SendInit => Then::Call(Call::Init),
+            Next::Open { chunk } => Then::Open(u8::try_from(chunk).expect("few chunks")),
             Next::Put { chunk } => Then::Call(Call::Put(u8::try_from(chunk).expect("few chunks"))),
             Next::AskStatus => Then::Call(Call::Status),
             Next::End(End::Stop) => Then::Stop,
@@ -383,6 +386,7 @@ impl Model {
             },
             Happening::InitLost => Event::InitRefused(lost()),
             Happening::InitNotSent => Event::InitRefused(Refusal::not_sent("refused")),
+            Happening::Opened { chunk } => Event::Opened { chunk: u32::from(chunk) },
             Happening::PutAnswered { chunk, complete } => Event::PutAnswered { chunk: u32::from(chunk), complete },
             Happening::PutLost { chunk } => Event::PutRefused { chunk: u32::from(chunk), refusal: lost() },
             Happening::Processing { bytes, date } => {
@@ -427,6 +431,8 @@ impl Model {
                 return self.sends_at_once(&after, who, call);
             }
             Then::AskCreatorInfo => return self.hears(&after, who, Happening::CreatorAgrees),
+            // A store that is away ends the run, which every worker may do here anyhow.
+            Then::Open(chunk) => return self.hears(&after, who, Happening::Opened { chunk }),
             Then::Stop => {
                 after.workers[who] = IDLE;
                 return after;

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use subiteya::child::{Contained, Limits, Running, find};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::resp;
 use super::servers::free_port;
 
 pub(crate) struct Cluster {
@@ -150,22 +150,5 @@ async fn reply(port: u16, words: &[&str]) -> String {
 }
 
 async fn command(port: u16, words: &[&str]) -> Option<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
-    let mut request = format!("*{}\r\n", words.len());
-    for word in words {
-        request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
-    }
-    stream.write_all(request.as_bytes()).await.ok()?;
-    let mut reply = Vec::new();
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        // One reply a connection: what has come when nothing more does is all of it.
-        let pause = Duration::from_millis(if reply.is_empty() { 2_000 } else { 30 });
-        match tokio::time::timeout(pause, stream.read(&mut buffer)).await {
-            Ok(Ok(0)) | Err(_) => break,
-            Ok(Ok(read)) => reply.extend_from_slice(&buffer[..read]),
-            Ok(Err(_)) => return None,
-        }
-    }
-    Some(String::from_utf8_lossy(&reply).into_owned())
+    resp::ask(TcpStream::connect(("127.0.0.1", port)).await.ok()?, words).await
 }
