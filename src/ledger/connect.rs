@@ -95,17 +95,17 @@ impl Ledger {
 async fn connect(url: &str) -> Result<(DatabaseConnection, DatabaseConnection), ConnectError> {
     let (plain_url, schema) = foreign::split_schema(url)?;
     let (plain_url, schema) = (plain_url.as_str(), schema.as_deref());
-    let sqlite = sqlite_path(url).is_some();
     // PostgreSQL gives each connection a process, and a fleet has many of ours; SQLite has one writer anyway.
-    let (readers, writers) = if sqlite { (4, 1) } else { (4, 4) };
-    if let Some(folder) = sqlite_path(url).as_deref().and_then(Path::parent) {
-        std::fs::create_dir_all(folder).map_err(|error| {
-            ConnectError::Rejected(format!("the folder {} can't be made: {error}", folder.display()))
-        })?;
-    }
-    if sqlite_path(url).is_none() {
-        reachable(url).await?;
-    }
+    let (readers, writers) = match sqlite_path(url) {
+        Some(file) => {
+            make_folder_of(&file)?;
+            (4, 1)
+        }
+        None => {
+            reachable(url).await?;
+            (4, 4)
+        }
+    };
     let open = |connections: u32| async move {
         let mut options = ConnectOptions::new(plain_url);
         options
@@ -192,6 +192,12 @@ fn judge(inner: &sqlx::Error) -> ConnectError {
         }
         _ => ConnectError::Unreachable(inner.to_string()),
     }
+}
+
+fn make_folder_of(file: &Path) -> Result<(), ConnectError> {
+    let Some(folder) = file.parent() else { return Ok(()) };
+    std::fs::create_dir_all(folder)
+        .map_err(|error| ConnectError::Rejected(format!("the folder {} can't be made: {error}", folder.display())))
 }
 
 /// Where the file of a `sqlite://` URL lies.

@@ -1,5 +1,6 @@
 //! Each service goes away and comes back under real processes that have work: uploads, what runs, what waits, and the log.
 
+mod cluster;
 mod database;
 mod redis;
 mod start;

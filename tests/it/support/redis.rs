@@ -57,6 +57,12 @@ impl Redis {
         self.server = launch(self.folder.path(), &self.program, &self.extra).await;
     }
 
+    /// With further options.
+    pub(crate) async fn restart_with(&mut self, extra: &[&str]) {
+        self.extra.extend(extra.iter().map(|&one| one.to_owned()));
+        self.restart().await;
+    }
+
     /// Sends one command and gives the raw reply.
     pub(crate) async fn command(&self, words: &[&str]) -> String {
         ask(&self.socket(), words).await.expect("Redis answers")
@@ -103,7 +109,7 @@ async fn launch(folder: &Path, program: &Path, extra: &[String]) -> Running {
         .start()
         .expect("redis-server starts");
     let socket = folder.join("redis.sock");
-    super::eventually("redis-server answers", std::time::Duration::from_secs(10), || async {
+    super::eventually("redis-server answers", std::time::Duration::from_secs(30), || async {
         ask(&socket, &["PING"]).await.is_some_and(|reply| reply.starts_with("+PONG"))
     })
     .await;
