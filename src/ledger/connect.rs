@@ -13,6 +13,7 @@ use sea_orm_migration::MigratorTrait;
 
 use super::clock::Clock;
 use super::foreign;
+use super::gate::Gate;
 use super::{Connection, Inner, Ledger, LedgerError, Session, Tx};
 use crate::migrations::Migrator;
 use crate::outage::Outage;
@@ -68,10 +69,15 @@ impl Ledger {
         let writing = Arc::new(Outage::of("writing to the database"));
         let mut ledger = Self {
             inner: Arc::new(Inner {
-                reads: Session { connection: Connection::Pool(reads.clone()), backend, outage: reading.clone() },
+                reads: Session {
+                    connection: Connection::Pool(reads.clone(), Gate::default()),
+                    backend,
+                    outage: reading.clone(),
+                },
                 writer: writer.clone(),
                 clock: Clock::Database,
                 writing: writing.clone(),
+                gate: Gate::default(),
             }),
         };
         if backend == DbBackend::Sqlite {
@@ -85,8 +91,9 @@ impl Ledger {
             let tx = Tx { session: Session { connection, backend, outage: writing.clone() }, now: 0 };
             let clock = Clock::since_boot(&tx).await?;
             tx.commit().await?;
-            let reads = Session { connection: Connection::Pool(reads), backend, outage: reading };
-            ledger.inner = Arc::new(Inner { reads, writer, clock, writing });
+            let connection = Connection::Pool(reads, Gate::default());
+            let reads = Session { connection, backend, outage: reading };
+            ledger.inner = Arc::new(Inner { reads, writer, clock, writing, gate: Gate::default() });
         }
         Ok(ledger)
     }

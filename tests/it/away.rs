@@ -64,6 +64,28 @@ async fn upload(fleet: &Fleet, account: &str, title: &str) -> Answer {
     Answer::of(request.multipart(form)).await
 }
 
+/// Asks for everything that the API has, for one video and one account, without a database. Gives what was not answered
+/// as it should be.
+async fn not_unavailable(fleet: &Fleet, video: &str, account: &str) -> Vec<String> {
+    let routes = get(fleet, "/api/openapi.json").await.json();
+    let mut others = Vec::new();
+    for (path, methods) in routes["paths"].as_object().expect("paths") {
+        let id = if path.contains("/accounts/") { account } else { video };
+        let asked = path.split('/').map(|part| if part.starts_with('{') { id } else { part });
+        let asked = fleet.url(&asked.collect::<Vec<_>>().join("/"));
+        for method in methods.as_object().expect("methods").keys() {
+            let method = method.to_uppercase().parse().expect("a method");
+            let request = reqwest::Client::new().request(method, &asked).bearer_auth(&fleet.key);
+            let answer = Answer::of(request.json(&serde_json::json!({}))).await;
+            if (answer.status, answer.retry_after.is_some()) != (503, true) {
+                others.push(format!("{path}: {}", answer.status));
+            }
+        }
+    }
+    others.sort();
+    others
+}
+
 /// Videos of which the local store has anything.
 fn objects(fleet: &Fleet) -> usize {
     let folders = std::fs::read_dir(fleet.data().join("objects/videos")).into_iter().flatten().flatten();

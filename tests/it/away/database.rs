@@ -5,13 +5,15 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use subiteya::ledger::Ledger;
 
-use super::{MOVES, all_posted, get, logs_are_readable, objects, upload};
+use super::{MOVES, all_posted, get, logs_are_readable, not_unavailable, objects, upload};
 use crate::support::eventually;
 use crate::support::fleet::{Fleet, LOOSE, SLOW_BRAND, SOON, clip};
 use crate::support::postgres::Postgres;
 use crate::support::proxy::Proxy;
 
 const THREE_LEASES: Duration = Duration::from_secs(10);
+/// What is answered without a database.
+const NO_DATABASE: [&str; 0] = [];
 const PROCESSES: [&str; 5] = ["serve", "edit", "edit2", "publish", "publish2"];
 
 /// One video in the middle of its encode, one in the middle of its upload to TikTok, and idle workers who would take
@@ -74,7 +76,8 @@ impl Underway {
             read.is_unavailable("ledger_unavailable");
             assert_eq!((page.status, ready.status), (503, 503), "{page:?} {ready:?}");
             assert!(page.kind.starts_with("text/html") && page.text.contains("database is away"), "{page:?}");
-            assert!(page.retry_after.is_some(), "{page:?}");
+            assert!(page.retry_after.is_some() && ready.retry_after.is_some(), "{page:?} {ready:?}");
+            assert_eq!(not_unavailable(fleet, &self.videos[0], "ada").await, NO_DATABASE);
         }
         eventually("what came in is gone again", MOVES, || async { objects(fleet) == stored }).await;
         eventually("the encode is over", SOON, || async { fleet.ffmpegs().is_empty() }).await;
