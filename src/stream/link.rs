@@ -38,12 +38,7 @@ pub(super) struct Witnesses {
 impl Witnesses {
     /// Of a connection that the log calls so.
     pub(super) fn of(what: &'static str, meter: &Meter, quota: &Arc<Quota>) -> Self {
-        Self {
-            meter: meter.clone(),
-            quota: quota.clone(),
-            outage: Arc::new(Outage::of(what)),
-            misled: Arc::default(),
-        }
+        Self { meter: meter.clone(), quota: quota.clone(), outage: Arc::new(Outage::of(what)), misled: Arc::default() }
     }
 
     pub(super) fn let_in(&self) {
