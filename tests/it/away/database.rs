@@ -13,8 +13,8 @@ use crate::support::postgres::Postgres;
 use crate::support::proxy::Proxy;
 
 const THREE_LEASES: Duration = Duration::from_secs(10);
-/// What is answered before the database is asked: a webhook without a signature, a link's page.
-const NEED_NO_DATABASE: [&str; 0] = [];
+/// What is refused before the database is asked: a sign-in from another page, a webhook without a signature.
+const NEED_NO_DATABASE: [&str; 2] = ["/api/session: 403", "/api/webhooks/tiktok: 401"];
 const PROCESSES: [&str; 5] = ["serve", "edit", "edit2", "publish", "publish2"];
 
 /// One video in the middle of its encode, one in the middle of its upload to TikTok, and idle workers who would take
