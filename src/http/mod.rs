@@ -50,6 +50,9 @@ const MAX_BODY: usize = 64 * 1024;
 /// How long a request may take that is no upload. A stream that has begun may go on.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Seconds after which somebody who was told 503 may come again.
+const RETRY_AFTER: u32 = 5;
+
 /// The whole app.
 pub fn router(state: AppState) -> Router {
     let routes = Router::new()

@@ -338,13 +338,13 @@ impl<W: Work> Worker<W> {
         while !self.stopping() {
             self.beat();
             let left = next.saturating_duration_since(tokio::time::Instant::now());
-            let connected = reader.is_none_or(Reader::connected);
-            if connected && left.is_zero() {
+            let usable = reader.is_none_or(Reader::usable);
+            if usable && left.is_zero() {
                 return;
             }
             self.take_over_meanwhile().await;
             let tick = self.engine.times.tick;
-            self.pause(if connected { left.min(tick) } else { tick }).await;
+            self.pause(if usable { left.min(tick) } else { tick }).await;
         }
     }
 

@@ -54,6 +54,7 @@ impl Decision<'_> {
             }
             Event::InitAnswered { publish_id, upload_url, date } => self.record_id(publish_id, upload_url, *date),
             Event::InitRefused(refusal) => self.init_refused(refusal),
+            Event::Opened { chunk } => self.start_final(*chunk),
             Event::PutAnswered { chunk, complete } => self.put_answered(*chunk, *complete),
             Event::PutRefused { chunk: _, refusal } => self.put_refused(refusal),
             Event::StatusAnswered { status, date } => self.status(status, *date),
@@ -159,13 +160,21 @@ impl Decision<'_> {
 
     // ---- bytes
 
-    /// Rule 4: only to the stored URL, and `final_started` before the last chunk.
-    fn put(self, mut row: Publication, chunk: u32, mut needs: Vec<Need>) -> Step {
-        if row.plan.is_last(chunk) && row.final_started.is_none() {
-            row.final_started = Some(self.at.now);
-            needs.push(Need::FinalStartedIsNull);
+    /// Rule 4: only to the stored URL. The last chunk is opened first: with `final_started` committed and no bytes to send,
+    /// a TikTok that names no number would leave nothing to do but to wait for a day.
+    fn put(self, row: Publication, chunk: u32, needs: Vec<Need>) -> Step {
+        let first_last = row.plan.is_last(chunk) && row.final_started.is_none();
+        self.write(row, needs, if first_last { Next::Open { chunk } } else { Next::Put { chunk } })
+    }
+
+    /// Rule 4: `final_started` before the last chunk.
+    fn start_final(self, chunk: u32) -> Step {
+        let mut row = self.row.clone();
+        if row.publish_id.is_none() {
+            return self.started();
         }
-        self.write(row, needs, Next::Put { chunk })
+        row.final_started = Some(self.at.now);
+        self.write(row, vec![Need::FinalStartedIsNull], Next::Put { chunk })
     }
 
     fn put_answered(self, chunk: u32, complete: bool) -> Step {
