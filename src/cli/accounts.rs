@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::client::Api;
 use super::confirm::confirm;
+use super::pause;
 use super::print::{self, cell};
 use crate::app::{Failure, Manner, Output};
 
@@ -15,7 +16,8 @@ pub(super) async fn list(api: &Api, manner: Manner) -> Result<(), Failure> {
     let accounts = answer.get("accounts").and_then(Value::as_array).into_iter().flatten();
     let rows = accounts.map(|account| {
         let until = cell(account, "closedUntil");
-        let state = [cell(account, "state"), until, cell(account, "stateReason")];
+        let paused = pause::sentence(account.get("paused")).unwrap_or_default();
+        let state = [cell(account, "state"), until, cell(account, "stateReason"), paused];
         let state = state.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
         let (next, posts) = (cell(account, "nextPostAt"), cell(account, "postsLastDay"));
         vec![cell(account, "id"), cell(account, "displayName"), state, next, posts]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::flags::ServerFlags;
-use super::upload::Moment;
+use super::moment::Moment;
 use crate::app::{AccountAdd, Keys, Migrate, Output, Workers};
 use crate::config::Written;
 
@@ -116,6 +116,13 @@ pub(super) enum Command {
         #[arg(value_name = "ID")]
         ids: Vec<String>,
     },
+    /// Begin nothing new in a stage (edit, publish) or for an account; what is under way finishes
+    Pause(Pause),
+    /// Let a paused stage or account go on
+    Resume {
+        #[arg(value_name = "STAGE|ACCOUNT")]
+        what: String,
+    },
     /// The one thing that a video waits for, and until when
     Explain { video: String },
     /// Print a completion script
@@ -200,6 +207,18 @@ pub(super) struct Upload {
     pub(super) watch: bool,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct Pause {
+    #[arg(value_name = "STAGE|ACCOUNT")]
+    pub(super) what: String,
+    /// RFC 3339, or from now on, such as +2h [default: until it is resumed]
+    #[arg(long, value_name = "TIME")]
+    pub(super) until: Option<Moment>,
+    /// Shown wherever somebody asks why nothing moves
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum Priority {
     High,
@@ -243,6 +262,12 @@ pub(super) enum Videos {
         #[arg(value_name = "ID", required = true)]
         ids: Vec<String>,
     },
+    /// Post a video at another time, as long as publishing has not begun
+    Schedule {
+        id: String,
+        #[command(flatten)]
+        when: When,
+    },
     /// End a video that needs review
     Resolve {
         id: String,
@@ -255,6 +280,17 @@ impl Default for Videos {
     fn default() -> Self {
         Self::List { status: None, account: None, query: None, limit: None, cursor: None }
     }
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct When {
+    /// RFC 3339, or from now on, such as +2h; at most 365 days ahead
+    #[arg(long, value_name = "TIME")]
+    pub(super) at: Option<Moment>,
+    /// As soon as the limits allow it
+    #[arg(long)]
+    pub(super) now: bool,
 }
 
 #[derive(Debug, Args)]

@@ -80,6 +80,10 @@ impl Api {
         self.json(self.request(Method::POST, path).json(body).timeout(ANSWER)).await
     }
 
+    pub(super) async fn patch(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
+        self.json(self.request(Method::PATCH, path).json(body).timeout(ANSWER)).await
+    }
+
     pub(super) async fn delete(&self, path: &[&str]) -> Result<(), Failure> {
         self.send(self.request(Method::DELETE, path).timeout(ANSWER)).await.map(drop)
     }

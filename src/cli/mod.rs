@@ -11,6 +11,8 @@ mod connect;
 mod download;
 mod explain;
 mod flags;
+mod moment;
+mod pause;
 mod pending;
 mod print;
 mod streams;
@@ -70,6 +72,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Streams { watch } => streams::run(&api()?, watch, manner).await,
         Command::Pending { stream, min_idle } => pending::list(&api()?, stream, min_idle, manner).await,
         Command::Claim { stream, min_idle, ids } => pending::claim(&api()?, stream, min_idle, ids, manner).await,
+        Command::Pause(what) => pause::pause(&api()?, what, manner).await,
+        Command::Resume { what } => pause::resume(&api()?, &what, manner).await,
         Command::Explain { video } => explain::run(&api()?, &video, manner).await,
         Command::Completions { shell } => completions(shell),
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::client::Api;
+use super::pause;
 use super::print::{self, cell};
 use crate::app::{Failure, Manner, Output};
 
@@ -31,7 +32,7 @@ fn show(answer: &Value, manner: Manner) -> Result<(), Failure> {
         return print::json(answer);
     }
     let streams = answer.get("streams").and_then(Value::as_array).into_iter().flatten();
-    let rows = streams.map(|stream| {
+    let rows = streams.clone().map(|stream| {
         // A lag that nobody knows is not 0.
         let lag = match cell(stream, "lag") {
             lag if lag.is_empty() => "?".to_owned(),
@@ -43,5 +44,11 @@ fn show(answer: &Value, manner: Manner) -> Result<(), Failure> {
         row
     });
     let head = ["STREAM", "GROUP", "LENGTH", "LAG", "PENDING", "CONSUMERS", "WAITING", "PARKED", "DEAD"];
-    print::table(&head, rows)
+    print::table(&head, rows)?;
+    for stream in streams {
+        if let Some(paused) = pause::sentence(stream.get("paused")) {
+            print::line(&print::printable(&format!("{} is {paused}", cell(stream, "group"))))?;
+        }
+    }
+    Ok(())
 }

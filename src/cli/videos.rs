@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::args::{Answer, Videos};
+use super::args::{Answer, Videos, When};
 use super::client::Api;
 use super::confirm::confirm;
 use super::download;
+use super::moment::Moment;
 use super::print::{self, cell};
 use super::video::{Video, local_time};
 use crate::app::{Failure, Manner, Output};
@@ -29,6 +30,7 @@ pub(super) async fn run(api: &Api, command: Videos, manner: Manner) -> Result<()
         }
         Videos::Cancel { ids } => each(api, &ids, "cancel", manner).await,
         Videos::Retry { ids } => each(api, &ids, "retry", manner).await,
+        Videos::Schedule { id, when } => schedule(api, &id, when, manner).await,
         Videos::Resolve { id, answer } => resolve(api, &id, answer, manner).await,
     }
 }
@@ -76,6 +78,17 @@ async fn each(api: &Api, ids: &[String], verb: &str, manner: Manner) -> Result<(
         changed(id, &answer, manner)?;
     }
     Ok(())
+}
+
+async fn schedule(api: &Api, id: &str, when: When, manner: Manner) -> Result<(), Failure> {
+    let at = when.at.map(Moment::to_text);
+    if manner.dry_run {
+        let video = Video::of(&api.get(&["api", "videos", id], &[]).await?)?;
+        let when =
+            at.as_deref().map_or_else(|| "as soon as possible".to_owned(), |at| format!("at {}", local_time(at)));
+        return print::line(&format!("would post {} {when} ({})", video.id(), video.sentence()));
+    }
+    changed(id, &api.patch(&["api", "videos", id], &json!({ "publishAt": at })).await?, manner)
 }
 
 async fn resolve(api: &Api, id: &str, answer: Answer, manner: Manner) -> Result<(), Failure> {

@@ -1,15 +1,20 @@
-//! What a person may do to a video: cancel it, try it again, say what became of it.
+//! What a person may do to a video: cancel it, try it again, post it at another time, say what became of it; and to a
+//! stage or an account: pause it.
 //!
-//! Each is one transaction over the video, its tasks and its publication, and follows the publish protocol: nothing here
+//! What is done to a video is one transaction over the video, its tasks and its publication, and follows the publish protocol: nothing here
 //! can make a second post, unless an operator says so in words.
 
 mod cancel;
+mod pause;
 mod resolve;
 mod retry;
+pub mod schedule;
 
 pub use cancel::cancel;
+pub use pause::{pause, resume};
 pub use resolve::resolve;
 pub use retry::retry;
+pub use schedule::schedule;
 
 use crate::ledger::LedgerError;
 use crate::outcome::Reason;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::extract::Name;
+use super::pauses::PauseView;
 use super::standing::{Look, Standing};
 use super::videos::time;
 use super::{Access, AppState, Caller, Problem};
@@ -40,6 +41,8 @@ pub(super) struct AccountView {
     next_post_at: Option<String>,
     /// Through this server, by this creator.
     posts_last_day: i64,
+    /// Null: nobody has paused it.
+    paused: Option<PauseView>,
     created_at: String,
 }
 
@@ -67,6 +70,7 @@ impl AccountView {
             closed_until: standing.closed_until.map(time),
             next_post_at: standing.next_post_at.map(time),
             posts_last_day: standing.posts_last_day,
+            paused: standing.paused.as_ref().map(PauseView::of),
             created_at: time(account.created_at),
         }
     }

@@ -17,6 +17,7 @@ mod metrics;
 mod monitor;
 mod openapi;
 mod pages;
+mod pauses;
 mod problem;
 mod range;
 mod serve;
@@ -55,6 +56,7 @@ pub fn router(state: AppState) -> Router {
         .merge(connect::routes())
         .merge(webhook::routes())
         .merge(brand::routes())
+        .merge(pauses::routes())
         .merge(monitor::routes())
         .merge(session::routes())
         .merge(pages::routes())

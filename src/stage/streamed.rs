@@ -15,7 +15,7 @@ use super::accept::InHand;
 use super::overdue::Overdue;
 use super::{Admission, Engine, Identity, Work, doubt, millis, sweep, worker};
 use crate::event::Stage;
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, Pause};
 use crate::outcome::backoff;
 use crate::stream::{Delivery, Reader, StreamError, Streams, Woken};
 use crate::torture::{self, Point};
@@ -121,6 +121,11 @@ impl<W: Work> Worker<W> {
             self.accept(left, &mut permits).await?;
             round.own_first = false;
         }
+        if self.is_paused().await? {
+            self.take_over_abandoned(&mut permits).await?;
+            self.pause(self.engine.times.tick).await;
+            return Ok(());
+        }
         if self.sweep_is_due(round).await? {
             self.engine.owing.store(false, Ordering::Relaxed);
             sweep::sweep(self, &mut permits).await?;
@@ -130,7 +135,7 @@ impl<W: Work> Worker<W> {
         if permits.is_empty() {
             return Ok(());
         }
-        if let Admission::Closed { until, .. } = self.look().await? {
+        if let Admission::Closed { until, .. } = self.work.look(&self.engine.ledger).await? {
             let now = self.engine.ledger.now().await?;
             let wait = Duration::from_millis(u64::try_from(until - now).unwrap_or(0)).min(self.engine.times.tick);
             self.pause(wait.max(Duration::from_millis(20))).await;
@@ -169,12 +174,9 @@ impl<W: Work> Worker<W> {
         Some(permits)
     }
 
-    async fn look(&self) -> Result<Admission, LedgerError> {
-        if let Some(pause) = self.engine.ledger.paused(&format!("stage/{}", W::STAGE)).await? {
-            let until = pause.until.unwrap_or(i64::MAX / 4);
-            return Ok(Admission::Closed { until, reason: crate::outcome::Reason::new("paused", pause.reason) });
-        }
-        self.work.look(&self.engine.ledger).await
+    /// A person's word: nothing is read and no command is sent until it is over.
+    async fn is_paused(&self) -> Result<bool, LedgerError> {
+        Ok(self.engine.ledger.paused(&Pause::name_of_stage(W::STAGE)).await?.is_some())
     }
 
     /// A blocking read that ends early when the ledger has something for this worker.

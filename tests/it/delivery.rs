@@ -328,7 +328,7 @@ async fn what_a_person_has_paused_waits_and_goes_on_when_it_is_resumed() {
     let script = Arc::new(Script::default());
     let process = pipeline.process(&script).await;
     for name in ["stage/edit", "account/conn_1"] {
-        let pause = Pause { name: name.to_owned(), until: None, reason: "a look first".to_owned() };
+        let pause = Pause { name: name.to_owned(), until: None, reason: "a look first".to_owned(), set_by: None };
         let tx = pipeline.ledger.begin().await.unwrap();
         tx.put_pause(&pause).await.unwrap();
         tx.commit().await.unwrap();

@@ -36,6 +36,12 @@ function when(text) {
   return new Date(text).toLocaleString();
 }
 
+function paused(pause) {
+  if (!pause) return "";
+  const until = pause.until ? ` until ${when(pause.until)}` : "";
+  return `paused${until}${pause.reason ? `: ${pause.reason}` : ""}`;
+}
+
 // One sentence on why nothing moves, or on how it ended.
 function sentence(video) {
   if (video.reason) return video.reason.text;
