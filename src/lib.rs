@@ -22,6 +22,7 @@ pub mod tiktok;
 pub mod access;
 pub mod account;
 pub mod control;
+pub mod forecast;
 pub mod ingest;
 pub mod limit;
 pub mod relay;

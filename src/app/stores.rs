@@ -47,11 +47,27 @@ pub(super) async fn keys(config: &Config, command: Keys, manner: Manner) -> Resu
         Keys::Revoke { ids } => revoke_keys(&ledger, &ids, manner).await,
         Keys::Rewrap => {
             let vault = vault(config, &ledger).await?;
-            let moved = account::rewrap(&ledger, &vault).await.map_err(|error| Failure::failed(error.to_string()))?;
-            println!("{moved} accounts' tokens are under the newest key now");
-            Ok(())
+            rewrap(&ledger, &vault, manner).await
         }
     }
+}
+
+async fn rewrap(ledger: &Ledger, vault: &Vault, manner: Manner) -> Result<(), Failure> {
+    let done = account::rewrap(ledger, vault, !manner.dry_run).await;
+    let done = done.map_err(|error| Failure::failed(error.to_string()))?;
+    let verb = if manner.dry_run { "would be moved to" } else { "were moved to" };
+    println!("{} accounts' tokens {verb} the newest key", done.moved);
+    if done.needs.is_empty() || manner.dry_run {
+        return Ok(());
+    }
+    let mut lines: Vec<String> =
+        done.needs.iter().map(|(what, key)| format!("{what} still needs the key {key}")).collect();
+    lines.push(
+        "keep these keys in ENCRYPTION_KEY, start every process with the newest key first, and run this again; uploads and \
+         logins that are under way end by themselves within two hours"
+            .to_owned(),
+    );
+    Err(Failure::failed(lines.join("\n")))
 }
 
 async fn create_key(ledger: &Ledger, user: &str, role: RoleName, manner: Manner) -> Result<(), Failure> {

@@ -32,8 +32,13 @@ pub(super) async fn remove(api: &Api, ids: &[String], manner: Manner) -> Result<
     let question = format!("This removes {} with their tokens.", ids.join(", "));
     confirm(&question, "remove", manner)?;
     for id in ids {
-        api.delete(&["api", "accounts", id]).await?;
-        print::line(&format!("removed {id}"))?;
+        let answer = api.delete(&["api", "accounts", id]).await?;
+        let reason = print::printable(&cell(&answer, "reason"));
+        match manner.output {
+            Output::Json => print::json(&answer)?,
+            Output::Table if reason.is_empty() => print::line(&format!("removed {id}; TikTok has revoked its access"))?,
+            Output::Table => print::line(&format!("removed {id}; its access is not revoked at TikTok: {reason}"))?,
+        }
     }
     Ok(())
 }

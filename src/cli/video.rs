@@ -91,6 +91,7 @@ impl Video {
             ("source", text("srcUrl")),
             ("result", text("editedUrl")),
             ("publish at", local_time(&text("publishAt"))),
+            ("likely posted", local_time(&text("estimatedPostAt"))),
             ("created", local_time(&text("createdAt"))),
         ])
     }

@@ -10,6 +10,7 @@ mod accounts;
 mod auth;
 mod brand;
 mod connect;
+mod estimate;
 mod extract;
 mod guard;
 mod health;

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::event::Stage;
 use crate::http::waiting::WaitingFor;
-use crate::http::{AppState, Caller, Problem};
+use crate::http::{AppState, Caller, Problem, estimate};
 use crate::ledger::{HistoryLine, Video};
 use crate::outcome::Reason;
 
@@ -44,6 +44,9 @@ pub(in crate::http) struct VideoView {
     post_ids: Vec<String>,
     reason: Option<WhyView>,
     waiting_for: Option<WaitingFor>,
+    /// When its post is likely to be begun, by what stands before it and the limits as they are now. Null: it has begun or
+    /// ended, or waits for something of which nobody knows when it is over.
+    estimated_post_at: Option<String>,
     created_at: String,
     updated_at: String,
     ended_at: Option<String>,
@@ -70,7 +73,11 @@ pub(in crate::http) struct TimelineLine {
 }
 
 impl VideoView {
-    pub(super) fn of(video: &Video, caller: &Caller, waiting_for: Option<WaitingFor>) -> Self {
+    pub(super) fn of(
+        video: &Video,
+        caller: &Caller,
+        (waiting_for, estimate): (Option<WaitingFor>, Option<i64>),
+    ) -> Self {
         let bytes = |there: bool, name: &str| {
             (there && caller.reads_content()).then(|| format!("/api/videos/{}/{name}", video.id))
         };
@@ -92,6 +99,7 @@ impl VideoView {
             post_ids: video.post_ids.clone(),
             reason: video.reason.clone().map(WhyView::from),
             waiting_for,
+            estimated_post_at: estimate.map(time),
             created_at: time(video.created_at),
             updated_at: time(video.updated_at),
             ended_at: video.ended_at.map(time),
@@ -109,10 +117,11 @@ impl VideoView {
         Self { timeline: Some(lines.into_iter().map(line).collect()), ..self }
     }
 
-    /// With what it waits for.
+    /// With what it waits for, and for how long.
     pub(super) async fn now(state: &AppState, caller: &Caller, video: &Video) -> Result<Self, Problem> {
         let waiting = WaitingFor::of(state, std::slice::from_ref(video)).await?;
-        Ok(Self::of(video, caller, waiting.into_values().next()))
+        let estimate = estimate::of(state, video).await?;
+        Ok(Self::of(video, caller, (waiting.into_values().next(), estimate)))
     }
 }
 

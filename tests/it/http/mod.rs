@@ -3,5 +3,6 @@
 mod bytes;
 mod errors;
 mod monitor;
+mod pauses;
 mod roles;
 mod session;

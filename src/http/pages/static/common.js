@@ -47,7 +47,8 @@ function sentence(video) {
   if (video.reason) return video.reason.text;
   if (!video.waitingFor) return "";
   const until = video.waitingFor.until ? ` (until ${when(video.waitingFor.until)})` : "";
-  return video.waitingFor.text + until;
+  const likely = video.estimatedPostAt ? ` · likely posted ${when(video.estimatedPostAt)}` : "";
+  return video.waitingFor.text + until + likely;
 }
 
 function badge(made, status) {
