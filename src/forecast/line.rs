@@ -7,6 +7,8 @@ use crate::event::TaskId;
 use crate::ledger::{LimitRow, Queue, Releasable, Standing, interleave};
 use crate::limit;
 
+/// A relay looks once a second, so half of one passes until it finds that somebody is open again.
+const RELAY: i64 = 500;
 /// More than a queue that is looked at can need.
 const TURNS: usize = 20_000;
 
@@ -216,6 +218,7 @@ impl<'p> Line<'p> {
             creator.lanes.iter().filter_map(move |lane| lane.iter().map(|one| one.at.max(opens)).find(|&at| at > now))
         });
         let stage = std::iter::once(limit::opens_at(&self.row, self.pace.limit, now));
-        ready.chain(stage).chain(self.busy.iter().copied()).filter(|&at| at > now).min()
+        let seen = ready.map(|at| at + RELAY);
+        seen.chain(stage).chain(self.busy.iter().copied()).filter(|&at| at > now).min()
     }
 }

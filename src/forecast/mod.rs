@@ -4,6 +4,9 @@
 //! the ordered release and the limits through on it, with the very functions that they run by, and tells when each task
 //! begins. Editing comes first; what it will have done arrives at publishing. A pure function; whoever asks reads the
 //! ledger first, which is a bounded question.
+//!
+//! It knows of no video that comes later, of no fault, and of no run that takes longer than those of late. On what it
+//! knows it is right to a few seconds (`tests/it/ledger/forecast.rs`): the order is the release's own.
 
 mod line;
 mod look;

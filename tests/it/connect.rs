@@ -319,8 +319,10 @@ async fn a_removed_account_is_revoked_at_tiktok_where_that_is_possible_and_gone_
     assert_eq!(world.remove(&ada).await.0, 404);
 
     // Its tokens are lost.
-    let (bob, open_id) = connect("bob").await;
-    world.sandbox.revoke(&open_id).await.expect("taken away");
+    let (bob, _) = connect("bob").await;
+    let tx = world.server.state.ledger.begin().await.expect("a transaction");
+    assert!(tx.needs_reconnect(&bob, 1, "the person took it back").await.expect("written"));
+    tx.commit().await.expect("committed");
     let (status, gone) = world.remove(&bob).await;
     assert_eq!((status, &gone["revoked"]), (200, &false.into()), "{gone}");
     assert!(world.server.state.ledger.account(&bob).await.expect("read").is_none());
