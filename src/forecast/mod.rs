@@ -14,8 +14,9 @@ mod look;
 use std::collections::HashMap;
 
 use crate::config::Rate;
-use crate::event::VideoId;
+use crate::event::{Stage, TaskId, VideoId};
 use crate::ledger::{LimitRow, Queue, Standing};
+use crate::limit;
 
 pub use look::look;
 
@@ -65,7 +66,7 @@ pub struct Forecast {
     pub at: i64,
     posts: HashMap<VideoId, i64>,
     /// The last of each lane that was looked at: stage, account and priority name it.
-    ends: HashMap<(crate::event::Stage, String, usize), End>,
+    ends: HashMap<(Stage, String, usize), End>,
 }
 
 /// Where a lane was cut off, and how far apart its last ones are.
@@ -90,7 +91,7 @@ impl Forecast {
     }
 
     /// For one that stands deeper in its lane than was looked.
-    pub fn end(&self, stage: crate::event::Stage, account: &str, priority: usize) -> Option<&End> {
+    pub fn end(&self, stage: Stage, account: &str, priority: usize) -> Option<&End> {
         self.ends.get(&(stage, account.to_owned(), priority))
     }
 }
@@ -108,13 +109,13 @@ pub fn forecast(now: i64, edit: (Queue, &Pace), publish: (Queue, &Pace)) -> Fore
         let due_at = (started + edit_pace.run).max(now).max(one.publish_at.unwrap_or(0));
         publish.waiting.push(Standing { due_at, started_at: None, permitted: false, ..one });
     }
-    let all: Vec<(VideoId, crate::event::TaskId)> =
+    let all: Vec<(VideoId, TaskId)> =
         publish.waiting.iter().chain(&publish.queued).map(|one| (one.video, one.task)).collect();
     let starts = line::starts(now, publish, publish_pace);
     let posts: HashMap<VideoId, i64> =
         all.into_iter().filter_map(|(video, task)| Some((video, *starts.get(&task)?))).collect();
     let mut forecast = Forecast { at: now, ends: HashMap::new(), posts };
-    for (stage, lanes) in crate::event::Stage::STREAMED.into_iter().zip(lanes) {
+    for (stage, lanes) in Stage::STREAMED.into_iter().zip(lanes) {
         for ((account, priority), lane) in lanes {
             if let Some(end) = end(&lane, &forecast.posts, publish_pace) {
                 forecast.ends.insert((stage, account, priority), end);
@@ -137,6 +138,6 @@ fn end(lane: &[Standing], posts: &HashMap<VideoId, i64>, pace: &Pace) -> Option<
     let at = *posts.get(&last.video)?;
     let first = posts.get(&lane.first()?.video).copied().unwrap_or(at);
     let seen = (at - first) / i64::try_from(lane.len() - 1).unwrap_or(1).max(1);
-    let allowed = pace.per_creator.map_or(0, |rate| crate::limit::apart(rate));
+    let allowed = pace.per_creator.map_or(0, limit::apart);
     Some(End { last: last.clone(), at, apart: seen.max(allowed) })
 }

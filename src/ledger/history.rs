@@ -42,7 +42,8 @@ impl Session {
     /// What a run of each stage took on the average of late, where one has ended: milliseconds.
     pub async fn typical_runs(&self) -> Result<HashMap<Stage, i64>> {
         let sql = "select video_id, at, stage, event from history order by id desc limit $1";
-        let (mut ends, mut runs): (HashMap<(String, Stage), i64>, HashMap<Stage, Vec<i64>>) = Default::default();
+        let mut ends: HashMap<(String, Stage), i64> = HashMap::new();
+        let mut runs: HashMap<Stage, Vec<i64>> = HashMap::new();
         for row in self.all(sql, [RECENT.into()]).await? {
             let Some(stage) = parsed_option(&row, "stage")? else { continue };
             let (video, at): (String, i64) = (row.try_get("", "video_id")?, row.try_get("", "at")?);
