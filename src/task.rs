@@ -300,6 +300,11 @@ impl Task {
         Ok(Task { attempts: 0, takeovers: 0, ..self.waiting(due_at.max(self.lease_until)) })
     }
 
+    /// An operator has seen it and leaves it at that: no dead letter any more, and still ended.
+    pub fn dismiss(&self) -> Result<Task, Refused> {
+        if self.state == State::Dead { Ok(self.ended(State::Canceled)) } else { Err(Refused::WrongState) }
+    }
+
     /// An operator frees the lease of a worker that is gone; counts stay as they are.
     pub fn free(&self, now: i64) -> Result<Task, Refused> {
         match self.state {

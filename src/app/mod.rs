@@ -14,11 +14,13 @@ mod roles;
 mod sandbox;
 mod signals;
 mod stores;
+mod table;
 mod up;
 
 pub use self::command::{AccountAdd, Keys, Manner, Migrate, Output, RoleName, ServerCommand, Workers};
 pub use self::failure::{Exit, Failure};
 pub use self::logging::log_to_stderr;
+pub(crate) use self::table::{drawn, printable};
 use crate::config::Config;
 
 /// Runs one command of the server's side to its end. `config` was loaded for [`ServerCommand::role`].

@@ -4,7 +4,7 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::embedded::existing_encryption_keys;
-use super::{Exit, Failure, Keys, Manner, Migrate, Output, RoleName, parts};
+use super::{Exit, Failure, Keys, Manner, Migrate, Output, RoleName, drawn, parts};
 use crate::access;
 use crate::account::{self, Vault};
 use crate::config::Config;
@@ -33,7 +33,14 @@ pub(super) async fn migrate(config: &Config, step: Migrate, manner: Manner) -> R
         }
         Migrate::Status => {}
     }
-    for (name, applied) in migration_status(url.expose_secret()).await.map_err(failed)? {
+    let migrations = migration_status(url.expose_secret()).await.map_err(failed)?;
+    if manner.output == Output::Json {
+        let list: Vec<_> =
+            migrations.iter().map(|(name, applied)| json!({ "name": name, "applied": applied })).collect();
+        println!("{}", json!({ "migrations": list }));
+        return Ok(());
+    }
+    for (name, applied) in migrations {
         println!("{name}  {}", if applied { "applied" } else { "missing" });
     }
     Ok(())
@@ -114,13 +121,11 @@ async fn list_keys(ledger: &Ledger, manner: Manner) -> Result<(), Failure> {
             println!("{}", json!({ "keys": list }));
         }
         Output::Table => {
-            let mut table = comfy_table::Table::new();
-            table.load_style(comfy_table::presets::NOTHING).set_header(["ID", "USER", "ROLE", "STATE"]);
-            for key in keys {
+            let rows = keys.iter().map(|key| {
                 let state = if key.revoked_at.is_some() { "revoked" } else { "active" };
-                table.add_row([key.id.as_str(), &key.user, key.role.as_str(), state]);
-            }
-            println!("{table}");
+                vec![key.id.clone(), key.user.clone(), key.role.as_str().to_owned(), state.to_owned()]
+            });
+            println!("{}", drawn(&["ID", "USER", "ROLE", "STATE"], rows));
         }
     }
     Ok(())

@@ -10,6 +10,7 @@ mod accounts;
 mod auth;
 mod brand;
 mod connect;
+mod dead;
 mod estimate;
 mod extract;
 mod guard;
@@ -19,6 +20,7 @@ mod monitor;
 mod openapi;
 mod pages;
 mod pauses;
+mod plan;
 mod problem;
 mod range;
 mod serve;
@@ -59,6 +61,7 @@ pub fn router(state: AppState) -> Router {
         .merge(brand::routes())
         .merge(pauses::routes())
         .merge(monitor::routes())
+        .merge(dead::routes())
         .merge(session::routes())
         .merge(pages::routes())
         .route("/healthz", get(health::alive))

@@ -18,10 +18,10 @@ use crate::task::State;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct WaitingFor {
-    code: String,
-    text: String,
+    pub(super) code: String,
+    pub(super) text: String,
     /// Null: nobody knows.
-    until: Option<String>,
+    pub(super) until: Option<String>,
 }
 
 impl WaitingFor {

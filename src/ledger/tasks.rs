@@ -40,7 +40,7 @@ pub struct StageCounts {
     pub review: i64,
 }
 
-const COLUMNS: &str = "id, video_id, stage, account_id, creator, priority, state, due_at, wait_code, wait_text, seq, queued_at, entry, started_at, holder, attempts, takeovers, token, lease_until";
+pub(super) const COLUMNS: &str = "id, video_id, stage, account_id, creator, priority, state, due_at, wait_code, wait_text, seq, queued_at, entry, started_at, holder, attempts, takeovers, token, lease_until";
 
 impl Session {
     pub async fn task(&self, id: TaskId) -> Result<Option<TaskRow>> {
@@ -313,7 +313,7 @@ fn state(row: &QueryResult) -> Result<State> {
         .ok_or_else(|| LedgerError::Corrupt(format!("the column state holds {text:?}")))
 }
 
-fn read(row: &QueryResult) -> Result<TaskRow> {
+pub(super) fn read(row: &QueryResult) -> Result<TaskRow> {
     let wait_code: Option<String> = row.try_get("", "wait_code")?;
     let wait_text: Option<String> = row.try_get("", "wait_text")?;
     Ok(TaskRow {

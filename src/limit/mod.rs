@@ -7,6 +7,9 @@
 //! without a Redis command. A row can also be closed until a time, when TikTok itself says no.
 
 mod cell;
+mod forecast;
+
+pub use forecast::{Start, last_start};
 
 use std::fmt;
 use std::time::Duration;

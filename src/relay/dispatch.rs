@@ -49,7 +49,7 @@ impl Dispatch {
     }
 
     /// Whether an append could succeed: Redis is there to be used, and its plan's commands are not used up.
-    pub(super) fn releases(&self) -> bool {
+    pub fn releases(&self) -> bool {
         self.streams.as_ref().is_some_and(|streams| streams.over_quota().is_none())
     }
 

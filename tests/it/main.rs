@@ -14,6 +14,7 @@ mod embedded;
 mod ffmpeg;
 mod fixture;
 mod fleet;
+mod hands;
 mod http;
 mod ingest;
 mod layers;

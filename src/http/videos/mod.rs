@@ -1,8 +1,10 @@
 //! `/api/videos`: what uploads, shows, follows, streams and controls videos.
 
+mod attempts;
 pub(super) mod bytes;
 pub(super) mod control;
 pub(super) mod events;
+pub(super) mod explain;
 pub(super) mod list;
 pub(super) mod show;
 pub(super) mod upload;
@@ -10,7 +12,7 @@ mod view;
 
 pub(super) use list::list;
 pub(super) use upload::upload;
-pub(super) use view::time;
+pub(super) use view::{TimelineLine, WhyView, time};
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -22,6 +24,7 @@ use crate::ledger::Video;
 pub(super) fn routes() -> Router<AppState> {
     Router::new()
         .route("/api/videos/{id}", get(show::show).patch(control::change))
+        .route("/api/videos/{id}/explain", get(explain::explain))
         .route("/api/videos/{id}/events", get(events::events))
         .route("/api/videos/{id}/source", get(bytes::source))
         .route("/api/videos/{id}/edited", get(bytes::edited))
