@@ -7,6 +7,7 @@ mod m0001_first;
 mod m0002_connect;
 mod m0003_chores;
 mod m0004_plans;
+mod m0005_pauses;
 mod m0006_creators;
 
 pub(crate) struct Migrator;
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_connect::Connect),
             Box::new(m0003_chores::Chores),
             Box::new(m0004_plans::Plans),
+            Box::new(m0005_pauses::Pauses),
             Box::new(m0006_creators::Creators),
         ]
     }

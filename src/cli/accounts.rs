@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::client::Api;
 use super::confirm::confirm;
+use super::pause;
 use super::print::{self, cell};
 use crate::app::{Failure, Manner, Output};
 
@@ -15,7 +16,8 @@ pub(super) async fn list(api: &Api, manner: Manner) -> Result<(), Failure> {
     let accounts = answer.get("accounts").and_then(Value::as_array).into_iter().flatten();
     let rows = accounts.map(|account| {
         let until = cell(account, "closedUntil");
-        let state = [cell(account, "state"), until, cell(account, "stateReason")];
+        let paused = pause::sentence(account.get("paused")).unwrap_or_default();
+        let state = [cell(account, "state"), until, cell(account, "stateReason"), paused];
         let state = state.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
         let (next, posts) = (cell(account, "nextPostAt"), cell(account, "postsLastDay"));
         vec![cell(account, "id"), cell(account, "displayName"), state, next, posts]
@@ -30,8 +32,13 @@ pub(super) async fn remove(api: &Api, ids: &[String], manner: Manner) -> Result<
     let question = format!("This removes {} with their tokens.", ids.join(", "));
     confirm(&question, "remove", manner)?;
     for id in ids {
-        api.delete(&["api", "accounts", id]).await?;
-        print::line(&format!("removed {id}"))?;
+        let answer = api.delete(&["api", "accounts", id]).await?;
+        let reason = print::printable(&cell(&answer, "reason"));
+        match manner.output {
+            Output::Json => print::json(&answer)?,
+            Output::Table if reason.is_empty() => print::line(&format!("removed {id}; TikTok has revoked its access"))?,
+            Output::Table => print::line(&format!("removed {id}; its access is not revoked at TikTok: {reason}"))?,
+        }
     }
     Ok(())
 }

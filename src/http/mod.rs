@@ -12,6 +12,7 @@ mod brand;
 mod connect;
 mod creator;
 mod dead;
+mod estimate;
 mod extract;
 mod guard;
 mod health;
@@ -19,6 +20,7 @@ mod metrics;
 mod monitor;
 mod openapi;
 mod pages;
+mod pauses;
 mod plan;
 mod problem;
 mod range;
@@ -62,6 +64,7 @@ pub fn router(state: AppState) -> Router {
         .merge(creator::routes())
         .merge(webhook::routes())
         .merge(brand::routes())
+        .merge(pauses::routes())
         .merge(monitor::routes())
         .merge(dead::routes())
         .merge(session::routes())

@@ -16,7 +16,7 @@ use sea_orm::Value;
 
 use super::lanes::UNLIMITED;
 use super::tasks::Released;
-use super::{LedgerError, Result, Tx};
+use super::{LedgerError, Pause, Result, Tx};
 use crate::event::{Entry, Stage, TaskId};
 use crate::task::Task;
 
@@ -83,7 +83,7 @@ pub fn interleave(passes: &mut [i64; 3], due: &[Releasable], room: usize) -> Vec
 impl Tx {
     /// Releases what is due and has room, in order. The caller commits, then appends.
     pub async fn release(&self, stage: Stage, room: Room) -> Result<Vec<Released>> {
-        if self.paused(&format!("stage/{stage}")).await?.is_some()
+        if self.paused(&Pause::name_of_stage(stage)).await?.is_some()
             || self.free(stage, room).await? == 0
             || self.due(stage, self.now, 1).await?.is_empty()
         {
@@ -119,10 +119,15 @@ impl Tx {
     /// Releases one that was just handed back, if nothing stands before it on the stream: a reader that waits gets it at
     /// once. Otherwise the next free worker takes it from the ledger.
     pub async fn release_handed_back(&self, task: &Task) -> Result<Option<Released>> {
-        if self.queued_before(task.stage, i64::MAX).await? {
+        if self.queued_before(task.stage, i64::MAX).await?
+            || self.paused(&Pause::name_of_stage(task.stage)).await?.is_some()
+        {
             return Ok(None);
         }
         let Some((row, trace)) = self.unlocked(&[task.id]).await?.pop() else { return Ok(None) };
+        if self.paused(&Pause::name_of_account(&row.account)).await?.is_some() {
+            return Ok(None);
+        }
         let Ok(queued) = row.task.release(self.count_releases(1).await?, self.now) else { return Ok(None) };
         self.put_task(&row.task, &queued).await?;
         Ok(Some(Released { stage: task.stage, entry: Entry { task: task.id, video: task.video, trace } }))

@@ -162,8 +162,19 @@ fn judge(row: &LimitRow, ask: &Ask, now: i64) -> Verdict {
     }
 }
 
+/// The first time from `now` on at which this row alone would let one through.
+pub fn opens_at(row: &LimitRow, rate: Option<Rate>, now: i64) -> i64 {
+    let cell = rate.map_or(0, |rate| fitted(&row.cells, rate).into_iter().min().unwrap_or(0));
+    now.max(row.closed_until).max(cell)
+}
+
+/// How far apart its permits are in the long run: milliseconds.
+pub fn apart(rate: Rate) -> i64 {
+    i64::try_from(window(rate).as_millis()).unwrap_or(i64::MAX / 4) / i64::from(rate.count.max(1))
+}
+
 /// The row after a grant: the cell that has been free longest is taken.
-fn granted(mut row: LimitRow, rate: Rate, now: i64) -> LimitRow {
+pub fn granted(mut row: LimitRow, rate: Rate, now: i64) -> LimitRow {
     row.cells = fitted(&row.cells, rate);
     if let Some(oldest) = row.cells.iter_mut().min()
         && let Ok(taken_until) = cell::decide(window(rate), *oldest, now)

@@ -44,10 +44,15 @@ impl Dispatch {
         self.stages.publish.limit_per_account
     }
 
+    /// Of the workers that are alive; at least one's.
+    pub fn slots(&self, stage: Stage) -> usize {
+        let seen = self.slots[usize::from(stage != Stage::Edit)].load(Ordering::Relaxed);
+        seen.max(self.stages.of(stage).concurrency)
+    }
+
     pub fn room(&self, stage: Stage) -> Room {
         let config = self.stages.of(stage);
-        let slots = self.slots[usize::from(stage != Stage::Edit)].load(Ordering::Relaxed).max(config.concurrency);
-        Room::for_slots(slots, config.limit_per_account.map(|rate| rate.count))
+        Room::for_slots(self.slots(stage), config.limit_per_account.map(|rate| rate.count))
     }
 
     /// Whether an append could succeed, and may be made: Redis is there to be used, its plan's commands are not used up,

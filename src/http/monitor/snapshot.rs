@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use super::{ALIVE_MS, demand};
 use crate::event::Stage;
 use crate::http::AppState;
-use crate::ledger::{LedgerError, StageCounts};
+use crate::ledger::{LedgerError, Pause, StageCounts};
 
 const FRESH: Duration = Duration::from_secs(2);
 
@@ -26,6 +26,7 @@ pub(in crate::http) struct Snapshot {
     pub(in crate::http) stage: Stage,
     pub(in crate::http) counts: StageCounts,
     pub(in crate::http) demand: i64,
+    pub(in crate::http) paused: Option<Pause>,
     /// Ours: entries that can't be read.
     pub(in crate::http) dead_entries: i64,
     pub(in crate::http) length: Option<u64>,
@@ -120,6 +121,7 @@ async fn of_ledger(state: &AppState, stage: Stage) -> Result<Snapshot, LedgerErr
         stage,
         counts,
         demand: demand::of(state, stage, counts.running, now).await?,
+        paused: state.ledger.paused(&Pause::name_of_stage(stage)).await?,
         dead_entries: state.ledger.dead_entry_count(stage.stream().unwrap_or_default()).await?,
         length: number(counts.queued + counts.running),
         entries_added: None,

@@ -5,6 +5,7 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::http::pauses::PauseView;
 use crate::http::{Access, AppState, Caller, Problem};
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,6 +42,8 @@ struct StreamView {
     needs_review: i64,
     /// Entries that could not be read.
     dead_entries: i64,
+    /// Null: it is not paused.
+    paused: Option<PauseView>,
 }
 
 /// Each stream and its group.
@@ -68,6 +71,7 @@ pub(in crate::http) async fn streams(
         dead: one.counts.dead,
         needs_review: one.counts.review,
         dead_entries: one.dead_entries,
+        paused: one.paused.as_ref().map(PauseView::of),
     });
     Ok(Json(StreamsAnswer { streams: streams.collect() }))
 }

@@ -23,6 +23,7 @@ macro_rules! on_both {
 mod contention;
 mod database;
 mod errors;
+mod forecast;
 mod listing;
 mod migrations;
 mod million;
