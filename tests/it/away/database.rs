@@ -6,6 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use subiteya::ledger::Ledger;
 
 use super::{MOVES, all_posted, get, logs_are_readable, objects, upload};
+use crate::support::disk::Disk;
 use crate::support::eventually;
 use crate::support::fleet::{Fleet, LOOSE, SLOW_BRAND, SOON, clip};
 use crate::support::postgres::Postgres;
@@ -184,7 +185,7 @@ async fn a_sqlite_file_that_another_process_has_locked_refuses_uploads_and_serve
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_uploads_cleanly_until_there_is_room() {
-    let Some(disk) = super::store::Disk::of("16m") else { return };
+    let Some(disk) = Disk::of("16m") else { return };
     let url = format!("sqlite://{}", disk.folder().join("subiteya.db").display());
     let mut fleet = Fleet::on(LOOSE, &[("DATABASE_URL", url.clone())], |_| {}).await;
     fleet.start_all().await;
