@@ -151,9 +151,9 @@ async fn edits(fleet: &Fleet, videos: &[Value]) -> Vec<DateTime<Utc>> {
     for video in videos {
         let id = video["id"].as_str().expect("an id").parse().expect("an id");
         let lines = ledger.history(id).await.expect("read");
-        let runs = lines.iter().filter(|line| {
-            line.stage == Some(Stage::Edit) && matches!(line.event.as_str(), "started" | "taken over")
-        });
+        let runs = lines
+            .iter()
+            .filter(|line| line.stage == Some(Stage::Edit) && matches!(line.event.as_str(), "started" | "taken over"));
         times.extend(runs.filter_map(|line| DateTime::from_timestamp_millis(line.at)));
     }
     times

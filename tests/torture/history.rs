@@ -142,7 +142,10 @@ async fn reach(pipeline: &mut Pipeline, death: Death, title: &str) -> Result<(),
 /// What was not accepted is uploaded once more, as its sender would. Gives whether there was a second death.
 async fn recover_into(pipeline: &mut Pipeline, dead: Process, second: Point, titles: &mut Vec<String>) -> bool {
     let (next, order) = (victim(second), Death::at(second).order());
-    pipeline.fleet.faults(faults(second));
+    // A person who retries or resolves has no part in this.
+    if !second.name().starts_with("control.") {
+        pipeline.fleet.faults(faults(second));
+    }
     if next != dead {
         pipeline.restart(next, &order).await;
     }

@@ -469,7 +469,8 @@ impl Fleet {
     }
 
     pub(crate) async fn ledger(&self) -> Ledger {
-        self.try_ledger().await.expect("the ledger")
+        let ledger = self.try_ledger().await;
+        ledger.unwrap_or_else(|error| panic!("the ledger: {error:?}\n{}", self.logs()))
     }
 
     pub(crate) async fn try_ledger(&self) -> Result<Ledger, ConnectError> {
