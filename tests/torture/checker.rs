@@ -166,3 +166,10 @@ fn overfull(mut times: Vec<DateTime<Utc>>, count: usize, seconds: f64) -> Vec<St
     let short = windows.filter(|window| (window[count] - window[0]).as_seconds_f64() < seconds);
     short.map(|window| format!("{} from {} to {}", count + 1, window[0], window[count])).collect()
 }
+
+#[test]
+fn a_window_that_holds_too_many_is_noticed() {
+    let at = |millis: i64| DateTime::from_timestamp_millis(millis).expect("a time");
+    assert_eq!(overfull(vec![at(0), at(900), at(1_000), at(1_900)], 2, 1.0), Vec::<String>::new());
+    assert_eq!(overfull(vec![at(0), at(999), at(900), at(2_000)], 2, 1.0).len(), 1);
+}

@@ -70,3 +70,36 @@ pub(crate) fn wrong(video: &Value) -> Option<String> {
     let status = video["status"].as_str().unwrap_or_default();
     (!at.is(status)).then(|| format!("the timeline ends at {at:?}, and the video is {status}: {video:#}"))
 }
+
+/// `stage/event` with blanks between them.
+fn told(lines: &str, status: &str) -> Option<String> {
+    let lines: Vec<Value> = lines
+        .split_whitespace()
+        .map(|line| {
+            let (stage, event) = line.split_once('/').expect("two words");
+            serde_json::json!({ "stage": stage, "event": event.replace('_', " ") })
+        })
+        .collect();
+    wrong(&serde_json::json!({ "status": status, "timeline": lines }))
+}
+
+const EDITED: &str = "/uploaded edit/started edit/done edit/edited publish/started publish/init";
+
+#[test]
+fn what_rules_allow_is_not_wrong() {
+    let posted = format!("{EDITED} publish/taken_over publish/done confirm/started confirm/done publish/posted");
+    assert_eq!(told(&posted, "POSTED"), None);
+    assert_eq!(told("/uploaded edit/started edit/parked /canceled edit/tried_again /canceled", "CANCELED"), None);
+}
+
+#[test]
+fn what_no_rule_allows_is_noticed() {
+    let posted = format!("{EDITED} publish/done publish/posted");
+    for after in ["publish/init", "publish/started", "edit/started", "/canceled"] {
+        assert!(told(&format!("{posted} {after}"), "POSTED").is_some(), "{after}");
+    }
+    assert!(told("/uploaded edit/started edit/started", "EDITING").is_some(), "two runs at once");
+    assert!(told("/uploaded edit/started edit/done edit/edited edit/done", "EDITED").is_some(), "settled twice");
+    assert!(told(&posted, "FAILED").is_some(), "another end than the timeline's");
+    assert!(told(EDITED, "POSTED").is_some(), "no end");
+}
