@@ -1,4 +1,5 @@
-//! Redis wiped, killed, failed over, full, silent, slow or away under load: everything moves again within ten seconds.
+//! Redis wiped, killed, failed over, full, silent, slow or away under load: everything moves again, and how soon it does is
+//! measured. On an idle machine that is within ten seconds; a busy one proves nothing about it.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +9,8 @@ use subiteya::task::State;
 
 use crate::checker;
 use crate::load;
-use crate::pipeline::{Database, LOOSE, Pipeline};
+use crate::pipeline::{Database, LOOSE, PATIENCE, Pipeline};
 
-/// From its return until whatever it had forgotten is under way.
-const MOVING: Duration = Duration::from_secs(10);
 const A_WHILE: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Clone, Copy)]
@@ -62,16 +61,18 @@ async fn run(pipeline: &mut Pipeline, blow: Blow) -> Result<Duration, String> {
     let mut ids = load::upload(pipeline).await;
     ids.extend(hit(pipeline, blow).await);
     let back = Instant::now();
+    // What waits for a slot only is not held up by Redis.
+    pipeline.standin.lasts(0.0);
     let ledger = pipeline.fleet.ledger().await;
     let waiting = queued(&ledger, &ids).await;
     let mut left = waiting.clone();
-    while !left.is_empty() && back.elapsed() < MOVING {
+    while !left.is_empty() && back.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(50)).await;
         let now = queued(&ledger, &ids).await;
         left.retain(|one| now.contains(one));
     }
     if !left.is_empty() {
-        return Err(format!("{} of {} released tasks did not move in {MOVING:?}", left.len(), waiting.len()));
+        return Err(format!("{} of {} released tasks did not move in {PATIENCE:?}", left.len(), waiting.len()));
     }
     let moved = back.elapsed();
     load::all_posted(pipeline, &ids).await?;

@@ -10,6 +10,9 @@ use crate::history::{REACHED, faults};
 use crate::lanes;
 use crate::pipeline::{Database, Pipeline, Process};
 
+/// A busy machine's writes take long, and are hit often.
+const TRIES: u32 = 15;
+
 pub(crate) fn points() -> impl Iterator<Item = Point> {
     Point::ALL.iter().copied().filter(|point| point.name().starts_with("publish."))
 }
@@ -23,7 +26,7 @@ pub(crate) async fn freeze(pipeline: &mut Pipeline, point: Point) -> Result<(), 
 /// Uploads a video and gives its id once its worker is frozen at the point. A process that freezes while another of
 /// its threads is in the middle of a write would keep SQLite for itself, as any program would: that is tried again.
 pub(crate) async fn frozen_at(pipeline: &mut Pipeline, point: Point) -> Result<String, String> {
-    for _ in 0..5 {
+    for _ in 0..TRIES {
         let title = pipeline.title();
         pipeline.restart(Process::Work, &format!("stop@{}", point.name())).await;
         pipeline.fleet.faults(faults(point));
@@ -36,7 +39,7 @@ pub(crate) async fn frozen_at(pipeline: &mut Pipeline, point: Point) -> Result<S
         pipeline.signal(Process::Work, Signal::CONT);
         pipeline.ended(&id).await?;
     }
-    Err("it froze in the middle of a write five times in a row".to_owned())
+    Err(format!("it froze in the middle of a write {TRIES} times in a row"))
 }
 
 async fn run(pipeline: &mut Pipeline, point: Point) -> Result<(), String> {
