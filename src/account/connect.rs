@@ -10,7 +10,7 @@ use std::sync::Arc;
 use secrecy::ExposeSecret;
 use url::Url;
 
-use super::{AddError, NewTokens, Vault, add};
+use super::{AddError, NewTokens, Tokens, Vault, add};
 use crate::access;
 use crate::ledger::{Account, AccountState, ApiKey, Connecting, Ledger, LedgerError, NewConnecting, Tx};
 use crate::seal::SealError;
@@ -138,6 +138,14 @@ impl ConnectError {
 impl Connect {
     pub fn new(ledger: Ledger, vault: Arc<Vault>, client: Client) -> Self {
         Self { ledger, vault, client }
+    }
+
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub fn tokens(&self) -> Tokens {
+        Tokens::new(self.ledger.clone(), self.vault.clone(), self.client.clone())
     }
 
     /// Signs TikTok's webhooks, too.
@@ -315,7 +323,9 @@ fn refused(refusal: Refusal) -> ConnectError {
     match refusal.class {
         Class::NeedsReconnect | Class::TokenExpired => ConnectError::CodeDead,
         Class::Transient | Class::Throttled { .. } | Class::OutcomeUnknown => ConnectError::Away,
-        Class::Bug | Class::PermanentForVideo | Class::PermanentForAccount => ConnectError::App(refusal.text),
+        Class::Bug | Class::NeedsChange | Class::PermanentForVideo | Class::PermanentForAccount => {
+            ConnectError::App(refusal.text)
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::config::{Environment, data_folder, web_url};
 
 const DEFAULT_URL: &str = "http://127.0.0.1:3000";
 /// The longest time for one short answer.
-const ANSWER: Duration = Duration::from_secs(60);
+pub(super) const ANSWER: Duration = Duration::from_secs(60);
 
 pub(super) struct Api {
     http: reqwest::Client,

@@ -46,6 +46,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
+/// The `{id}` of a route that takes several kinds of them.
+pub(super) struct Text(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Text {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let read = Path::<String>::from_request_parts(parts, state).await;
+        let unread = |_| Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing of that name");
+        read.map(|Path(text)| Self(text)).map_err(unread)
+    }
+}
+
 /// The `{id}` of an account's route.
 pub(super) struct Name(pub(super) String);
 

@@ -10,6 +10,8 @@ mod accounts;
 mod auth;
 mod brand;
 mod connect;
+mod creator;
+mod dead;
 mod extract;
 mod guard;
 mod health;
@@ -17,6 +19,7 @@ mod metrics;
 mod monitor;
 mod openapi;
 mod pages;
+mod plan;
 mod problem;
 mod range;
 mod serve;
@@ -53,9 +56,11 @@ pub fn router(state: AppState) -> Router {
         .merge(videos::routes())
         .merge(accounts::routes())
         .merge(connect::routes())
+        .merge(creator::routes())
         .merge(webhook::routes())
         .merge(brand::routes())
         .merge(monitor::routes())
+        .merge(dead::routes())
         .merge(session::routes())
         .merge(pages::routes())
         .route("/healthz", get(health::alive))

@@ -4,7 +4,7 @@ use axum::Json;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{Caller, accounts, brand, connect, metrics, monitor, session, videos, webhook};
+use super::{Caller, accounts, brand, connect, creator, dead, metrics, monitor, session, videos, webhook};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -12,12 +12,13 @@ use super::{Caller, accounts, brand, connect, metrics, monitor, session, videos,
     modifiers(&Keys),
     security(("key" = [])),
     paths(
-        videos::upload::upload, videos::list::list, videos::show::show, videos::events::events, videos::bytes::source, videos::bytes::edited, videos::bytes::thumbnail,
-        videos::control::cancel, videos::control::retry, videos::control::resolve,
+        videos::upload::upload, videos::list::list, videos::show::show, videos::events::events, videos::explain::explain, videos::bytes::source, videos::bytes::edited, videos::bytes::thumbnail,
+        videos::options::change, videos::control::cancel, videos::control::retry, videos::control::resolve,
         accounts::list, accounts::show, accounts::remove,
-        connect::connect, connect::callback, webhook::tiktok,
+        creator::show, creator::avatar, connect::connect, connect::callback, webhook::tiktok,
         brand::show, brand::change, brand::put_image, brand::show_image,
-        monitor::usage::redis_usage, monitor::queues::queue_health, monitor::streams::streams, monitor::pending::pending, monitor::claim::claim,
+        monitor::usage::redis_usage, monitor::queues::queue_health, monitor::streams::streams, monitor::pending::pending, monitor::claim::claim, monitor::replay::replay_stream,
+        dead::list, dead::show, dead::retry, dead::drop_letters,
         session::begin, session::show, session::end, metrics::show,
     )
 )]

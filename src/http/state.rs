@@ -11,6 +11,7 @@ use super::health::StoreProbe;
 use super::monitor::Snapshots;
 use crate::account::connect::Connect;
 use crate::config::{HttpConfig, StagesConfig};
+use crate::creator::Creators;
 use crate::ffmpeg::Tools;
 use crate::health::Health;
 use crate::ingest::Ingest;
@@ -52,6 +53,8 @@ pub struct Shared {
     pub tools: Arc<Tools>,
     pub health: Health,
     pub connect: Option<Connect>,
+    /// The same condition.
+    pub creators: Option<Creators>,
     pub closing: CancellationToken,
     pub ingest: Ingest,
     pub(super) hosts: Hosts,
@@ -71,6 +74,10 @@ impl AppState {
         );
         let shared = Shared {
             hosts: Hosts::of(&parts.http),
+            creators: parts
+                .connect
+                .as_ref()
+                .map(|connect| Creators::new(parts.ledger.clone(), connect.tokens(), connect.client().clone())),
             ledger: parts.ledger,
             media: parts.media,
             dispatch: parts.dispatch,

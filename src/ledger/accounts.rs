@@ -170,7 +170,10 @@ impl Tx {
 
     pub async fn remove_account(&self, id: &str) -> Result<()> {
         let sql = "update accounts set removed_at = $2, access_token = '', refresh_token = '' where id = $1 and removed_at is null";
-        self.run_one(sql, [id.into(), self.now.into()]).await
+        self.run_one(sql, [id.into(), self.now.into()]).await?;
+        let sql = "delete from creators where open_id in (select open_id from accounts where id = $1)";
+        self.run(sql, [id.into()]).await?;
+        Ok(())
     }
 
     pub async fn needs_reconnect(&self, id: &str, version: i64, reason: &str) -> Result<bool> {

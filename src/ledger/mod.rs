@@ -9,10 +9,13 @@
 //! `synchronous_commit=on`: a commit that was answered is durable, which the publish protocol needs (its rule 10).
 
 mod accounts;
+mod checks;
 mod chores;
 mod clock;
 mod connect;
 mod connects;
+mod creators;
+mod ended;
 mod entries;
 mod foreign;
 mod history;
@@ -24,6 +27,8 @@ mod pauses;
 mod publications;
 mod release;
 mod retention;
+mod said;
+mod schema;
 mod settings;
 mod tasks;
 mod usage;
@@ -42,9 +47,12 @@ use sea_orm::{
 };
 
 pub use accounts::{Account, AccountState, NewAccount, TokenPair};
+pub use checks::Needed;
 pub use clock::SystemClock;
-pub use connect::{ConnectError, migrate_down, migration_status};
+pub use connect::ConnectError;
 pub use connects::{Connecting, NewConnecting};
+pub use creators::KnownCreator;
+pub use ended::{DeadFilter, DeadLetter, DeadPage, EndedFilter};
 pub use entries::DeadEntry;
 pub use history::HistoryLine;
 pub use keys::{ApiKey, Role, SessionKind};
@@ -53,6 +61,7 @@ pub use pauses::Pause;
 pub use publications::PublicationRow;
 pub use release::{Ready, Releasable, Room, interleave};
 pub use retention::{Bytes, Holding};
+pub use schema::{Standing, migrate_down, migration_status};
 pub use tasks::{Released, StageCounts, TaskRow};
 pub use usage::UsageRow;
 pub use videos::{Edited, ListFilter, Priority, Status, Video, VideoPage, VideoPatch};
@@ -70,9 +79,9 @@ const LATE: Duration = Duration::from_secs(3);
 
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    #[error("the database is not available: {0}")]
+    #[error("the database is not available: {}", said::by_database(.0))]
     Unavailable(DbErr),
-    #[error("the database refused a statement: {0}")]
+    #[error("the database refused a statement: {}", said::by_database(.0))]
     Refused(DbErr),
     /// A row isn't as it was read, or is there already: somebody else was first.
     #[error("the row was changed by somebody else")]

@@ -189,7 +189,7 @@ impl super::Ledger {
 }
 
 /// A publication that has its publish id resumes: it needs no permit, so no limit holds it up.
-const RESUMES: &str =
+pub(super) const RESUMES: &str =
     "exists (select 1 from publications r where r.video_id = t.video_id and r.publish_id is not null)";
 
 /// The beginning of a query over `ready`: the stage's ($1) tasks that are due ($2), of creators who are neither paused

@@ -7,6 +7,9 @@
 //! without a Redis command. A row can also be closed until a time, when TikTok itself says no.
 
 mod cell;
+mod forecast;
+
+pub use forecast::{Start, last_start};
 
 use std::fmt;
 use std::time::Duration;
@@ -52,6 +55,9 @@ pub enum Verdict {
         reason: Reason,
     },
 }
+
+/// Why work waits whose stage has used up its limit.
+pub const STAGE_LIMIT: &str = "stage_limit";
 
 /// TikTok judges by arrival, so each window is a little longer here than there.
 const MARGIN: f64 = 1.02;
@@ -149,7 +155,7 @@ fn judge(row: &LimitRow, ask: &Ask, now: i64) -> Verdict {
                     format!("the account's limit of {} in {} s is used up", rate.count, rate.window.as_secs())
                 }
             };
-            let code = if matches!(ask.key, Key::Creator(_)) { "account_limit" } else { "stage_limit" };
+            let code = if matches!(ask.key, Key::Creator(_)) { "account_limit" } else { STAGE_LIMIT };
             Verdict::Closed { until, reason: Reason::new(code, text) }
         }
         _ => Verdict::Open,

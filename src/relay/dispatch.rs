@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::budget::Budget;
 use crate::config::{Rate, StagesConfig};
 use crate::event::Stage;
 use crate::ledger::{Released, Room, Tx};
@@ -17,15 +18,21 @@ pub struct Dispatch {
     stages: Arc<StagesConfig>,
     /// Slots of the live workers of each streamed stage, as the relay last saw them.
     slots: Arc<[AtomicUsize; 2]>,
+    budget: Budget,
 }
 
 impl Dispatch {
     pub fn new(streams: Option<Streams>, stages: StagesConfig) -> Self {
-        Self { streams, stages: Arc::new(stages), slots: Arc::default() }
+        Self { streams, stages: Arc::new(stages), slots: Arc::default(), budget: Budget::default() }
     }
 
     pub fn streams(&self) -> Option<&Streams> {
         self.streams.as_ref()
+    }
+
+    /// What this process holds back while the plan's commands run short.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     pub(super) fn saw_slots(&self, stage: Stage, slots: usize) {
@@ -43,14 +50,16 @@ impl Dispatch {
         Room::for_slots(slots, config.limit_per_account.map(|rate| rate.count))
     }
 
-    /// Whether an append could succeed: Redis is there to be used, and its plan's commands are not used up.
-    pub(super) fn releases(&self) -> bool {
+    /// Whether an append could succeed, and may be made: Redis is there to be used, its plan's commands are not used up,
+    /// and what is left of them is not kept for another stage.
+    pub fn releases(&self, stage: Stage) -> bool {
         self.streams.as_ref().is_some_and(|streams| streams.over_quota().is_none())
+            && !(stage == Stage::Edit && self.budget.holds_edits())
     }
 
     /// Releases what is due of a stage, within the caller's transaction. After its commit: [`Dispatch::append`].
     pub async fn release(&self, tx: &Tx, stage: Stage) -> Result<Vec<Released>, crate::ledger::LedgerError> {
-        if !self.releases() {
+        if !self.releases(stage) {
             return Ok(Vec::new());
         }
         torture::at(Point::ReleaseRead);
@@ -67,10 +76,10 @@ impl Dispatch {
         tx: &Tx,
         task: &Task,
     ) -> Result<Option<Released>, crate::ledger::LedgerError> {
-        match self.streams {
-            Some(_) if task.stage.stream().is_some() => tx.release_handed_back(task).await,
-            _ => Ok(None),
+        if task.stage.stream().is_none() || !self.releases(task.stage) {
+            return Ok(None);
         }
+        tx.release_handed_back(task).await
     }
 
     /// Appends committed releases. What fails here is not lost: the ledger comes to doubt it and releases it anew.

@@ -72,7 +72,7 @@ async fn relay(engine: &Engine, stage: Stage) -> Result<(), LedgerError> {
 
 /// Releases what is due and has room.
 pub async fn release_due(ledger: &Ledger, dispatch: &Dispatch, stage: Stage) -> Result<(), LedgerError> {
-    if !dispatch.releases() || !ledger.anything_due(stage, ledger.now().await?).await? {
+    if !dispatch.releases(stage) || !ledger.anything_due(stage, ledger.now().await?).await? {
         return Ok(());
     }
     let tx = ledger.begin().await?;

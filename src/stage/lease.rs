@@ -5,8 +5,9 @@ use serde_json::json;
 use super::{Admission, Engine, Work, millis, settle};
 use crate::event::{LeaseToken, Stage, TaskId};
 use crate::ledger::{LedgerError, TaskRow, Tx};
+use crate::limit::STAGE_LIMIT;
 use crate::outcome::{Outcome, Reason};
-use crate::task::{Claim, Leased, State, Task};
+use crate::task::{Claim, Leased, Refused, State, Task};
 use crate::torture::{self, Guard, Point};
 
 /// What became of the wish for a lease.
@@ -16,6 +17,10 @@ pub enum Taken {
     Granted(Box<TaskRow>),
     /// Not ours to run: done, canceled, leased elsewhere, put off or never there. Its entry is acknowledged.
     Refused,
+    /// Another one runs it under this very entry, and acknowledges it.
+    Elsewhere,
+    /// The stage is closed for now. The entry was read, so the task is set aside for when it opens.
+    SetAside,
 }
 
 /// How long a task waits whose rows the ledger can't make sense of.
@@ -61,7 +66,8 @@ async fn granted<W: Work>(
     if row.task.stage != W::STAGE {
         return Ok(Taken::Refused);
     }
-    let claim = Claim { token: LeaseToken::new(), holder: worker.to_owned(), entry, lease: engine.config.lease };
+    let claim =
+        Claim { token: LeaseToken::new(), holder: worker.to_owned(), entry: entry.clone(), lease: engine.config.lease };
     let interrupted = row.task.state == State::Running;
     // The ledger had trouble until just now: a holder that lives may renew first.
     if interrupted && engine.ledger.calm_for() < engine.calm() {
@@ -70,7 +76,8 @@ async fn granted<W: Work>(
     let granted = match row.task.lease(claim, tx.now()) {
         Err(refused) => {
             tracing::debug!(task.id = %id, %refused, "not run again");
-            return Ok(Taken::Refused);
+            let same = refused == Refused::Leased && row.task.entry.is_some() && row.task.entry == entry;
+            return Ok(if same { Taken::Elsewhere } else { Taken::Refused });
         }
         Ok(Leased::Poisoned(dead)) => {
             let reason = Reason::new(
@@ -89,6 +96,15 @@ async fn granted<W: Work>(
         Ok(Leased::Granted(granted)) => granted,
     };
     if let Admission::Closed { until, reason } = admitted(&tx, work, &row).await? {
+        // All of the stage waits: what was read stays read, which costs no further command.
+        if reason.code == STAGE_LIMIT
+            && let Some(entry) = entry
+            && let Ok(aside) = row.task.set_aside(entry)
+        {
+            tx.put_task(&row.task, &aside).await?;
+            tx.commit().await?;
+            return Ok(Taken::SetAside);
+        }
         let Ok(waiting) = row.task.postpone(until, reason.clone(), tx.now()) else { return Ok(Taken::Refused) };
         let waiting = Task { takeovers: granted.takeovers, ..waiting };
         tx.put_task(&row.task, &waiting).await?;
@@ -123,6 +139,28 @@ async fn admitted<W: Work>(tx: &Tx, work: &W, row: &TaskRow) -> Result<Admission
         }
     }
     work.admit(tx, row).await
+}
+
+/// Marks what was read ahead of a free slot (rule 3). Gives the entries whose task is not to be run: they are acknowledged.
+pub async fn set_aside(engine: &Engine, read: Vec<(TaskId, String)>) -> Result<Vec<String>, LedgerError> {
+    let mut over = Vec::new();
+    if read.is_empty() {
+        return Ok(over);
+    }
+    let tx = engine.ledger.begin().await?;
+    for (id, entry) in read {
+        match tx.task(id).await? {
+            // Read once more after a fault, and in hand already.
+            Some(row) if row.task.entry.as_ref() == Some(&entry) && !row.task.state.ended() => {}
+            Some(row) => match row.task.set_aside(entry.clone()) {
+                Ok(aside) if !row.task.is_set_aside() => tx.put_task(&row.task, &aside).await?,
+                _ => over.push(entry),
+            },
+            None => over.push(entry),
+        }
+    }
+    tx.commit().await?;
+    Ok(over)
 }
 
 /// Gives back an entry's task that was read and not leased (rule 11).

@@ -90,6 +90,16 @@ impl Streams {
         Ok(claimed.filter(|delivery| !matches!(delivery.content, Content::Gone)))
     }
 
+    /// Takes several entries over with one command. What is gone is left out.
+    pub async fn claim_all(&self, stage: Stage, consumer: &str, ids: Vec<String>) -> Result<Vec<Delivery>> {
+        let (stream, group) = names(stage)?;
+        let ids = &ids;
+        let claim = |client: Client| async move {
+            client.xclaim(stream, group, consumer, 0, ids.clone(), None, None, None, false, false).await
+        };
+        Ok(reply::entries(self.link(stage).send(Purpose::Repair, claim).await?))
+    }
+
     /// Removes a consumer, but only when nothing is pending with it: removing it would destroy its entries.
     pub async fn remove_consumer(&self, stage: Stage, consumer: &str) -> Result<bool> {
         let (stream, group) = names(stage)?;

@@ -107,11 +107,17 @@ async fn is_ours(ledger: &Ledger, media: &Media) -> Result<(), UpkeepError> {
     };
     match media.put(OWNER, ours.clone().into()).await {
         Ok(_) => Ok(()),
-        Err(MediaError::Exists(_)) => {
-            let theirs = media.read_all(OWNER).await?;
-            Err(UpkeepError::Foreign(String::from_utf8_lossy(&theirs).into_owned()))
-        }
+        Err(MediaError::Exists(_)) => Err(UpkeepError::Foreign(owner(media).await?.unwrap_or_default())),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// The installation that has marked a store as its own.
+pub async fn owner(media: &Media) -> Result<Option<String>, MediaError> {
+    match media.read_all(OWNER).await {
+        Ok(id) => Ok(Some(String::from_utf8_lossy(&id).into_owned())),
+        Err(MediaError::Missing(_)) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

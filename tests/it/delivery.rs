@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use subiteya::config::Rate;
 use subiteya::event::Stage;
 use subiteya::ledger::{Pause, Status};
 use subiteya::outcome::{Outcome, Reason};
@@ -341,6 +342,40 @@ async fn what_a_person_has_paused_waits_and_goes_on_when_it_is_resumed() {
         assert!(tx.remove_pause(name).await.unwrap());
         tx.commit().await.unwrap();
         pipeline.all_end(&[held], SOON).await;
+    }
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_video_at_the_full_rate_with_work_always_waiting_costs_less_than_four_commands() {
+    let pipeline = Pipeline::start().await;
+    pipeline.connect_account().await;
+    let limit = Some(Rate { count: 3, window: Duration::from_secs(1) });
+    let edit = Arc::new(Script { publish_next: true, limit, ..Script::default() });
+    let publish = Arc::new(Script { limit, ..Script::default() });
+    let mut videos = Vec::new();
+    for _ in 0..36 {
+        videos.push(pipeline.upload().await);
+    }
+    let process = pipeline.process_of_both(&edit, &publish).await;
+    eventually("the rate is full", SOON, || async { publish.runs() >= 6 }).await;
+    pipeline.redis.reset_calls().await;
+    // Their appends are behind them.
+    let appended = edit.runs();
+    let begun = publish.runs();
+    eventually("eight seconds later", 3 * SOON, || async { publish.runs() >= begun + 24 }).await;
+    let calls = pipeline.redis.calls().await;
+    let ours = calls.iter().filter(|(name, _)| !name.starts_with("info") && !name.starts_with("config"));
+    // Uploads were appended before; each edit appends one.
+    let sent = ours.map(|(_, number)| number).sum::<u64>() + (edit.runs() - appended) as u64;
+    println!("{sent} commands for {} videos: {calls:?}", publish.runs() - begun);
+    assert!(sent * 100 <= 385 * (publish.runs() - begun) as u64, "{sent} for {}: {calls:?}", publish.runs() - begun);
+    pipeline.all_end(&videos, SOON).await;
+    pipeline.nothing_pending().await;
+    for video in &videos {
+        for row in pipeline.ledger.tasks_of(*video).await.expect("read") {
+            assert_eq!((row.task.attempts, row.task.takeovers), (0, 0), "{row:?}");
+        }
     }
     process.stop().await;
 }

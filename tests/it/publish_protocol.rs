@@ -244,7 +244,10 @@ fn a_public_post_is_looked_at_again_until_its_id_is_there() {
     };
     let known = confirm(NOW, Event::StatusAnswered { status: ids, date: None });
     assert!(matches!(end(&known), End::Posted { post_ids, look_again: None } if post_ids.len() == 1));
-    assert!(matches!(end(&confirm(NOW + 25 * HOUR, Event::Started)), End::Posted { look_again: None, .. }));
+    // After a day it looks no more by itself, but still asks when somebody makes it look.
+    assert_eq!(confirm(NOW + 25 * HOUR, Event::Started).next, Next::AskStatus);
+    let late = confirm(NOW + 25 * HOUR, Event::StatusRefused(Refusal::not_sent("away")));
+    assert!(matches!(end(&late), End::Posted { look_again: None, .. }));
 }
 
 #[test]

@@ -96,7 +96,13 @@ async fn take(state: &AppState, stage: Stage) -> Result<Snapshot, LedgerError> {
 /// What the ledger knows: released and not yet delivered is the lag, what runs is pending.
 async fn of_ledger(state: &AppState, stage: Stage) -> Result<Snapshot, LedgerError> {
     let now = state.ledger.now().await?;
-    let counts = state.ledger.stage_counts(stage, now).await?;
+    let mut counts = state.ledger.stage_counts(stage, now).await?;
+    if stage == Stage::Publish {
+        // What was published and then ended badly while it was confirmed, which no stream of its own tells of.
+        let confirming = state.ledger.stage_counts(Stage::Confirm, now).await?;
+        counts.dead += confirming.dead;
+        counts.review += confirming.review;
+    }
     let running = state.ledger.running(stage, 1000).await?;
     let mut consumers: BTreeMap<String, u64> = BTreeMap::new();
     for worker in state.ledger.workers(now - ALIVE_MS).await? {

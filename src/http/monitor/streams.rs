@@ -29,12 +29,14 @@ struct StreamView {
     oldest_pending_ms: Option<i64>,
     /// What workers could be busy with now: what runs, and what is due and may start under the limits. To scale by.
     demand: i64,
-    /// Due, and not yet released.
+    /// In the ledger and due: not yet on the stream, for want of room there or because a limit or a pause holds it up.
     waiting: i64,
-    /// Waiting for a time to come.
+    /// In the ledger for a time to come: a backoff, a limit, an outage, `publishAt`.
     parked: i64,
+    /// On the stream, and not yet begun.
     queued: i64,
     running: i64,
+    /// With those that confirming ended in, for the stream that they were published from.
     dead: i64,
     needs_review: i64,
     /// Entries that could not be read.

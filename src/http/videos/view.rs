@@ -5,6 +5,8 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::attempts::{AttemptView, attempts};
+use super::post_state::PostState;
 use crate::event::Stage;
 use crate::http::waiting::WaitingFor;
 use crate::http::{AppState, Caller, Problem};
@@ -40,8 +42,11 @@ pub(in crate::http) struct VideoView {
     thumbnail_url: Option<String>,
     source_size: i64,
     edited_size: Option<i64>,
+    /// Not for viewers: it leads to the bytes.
     post_url: Option<String>,
     post_ids: Vec<String>,
+    /// What there is to see of the post. Null before it is posted.
+    post_state: Option<PostState>,
     reason: Option<WhyView>,
     waiting_for: Option<WaitingFor>,
     created_at: String,
@@ -50,10 +55,13 @@ pub(in crate::http) struct VideoView {
     /// Oldest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     timeline: Option<Vec<TimelineLine>>,
+    /// Each run of each stage, oldest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<Vec<AttemptView>>,
 }
 
 /// `code` for programs, `text` for people.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub(in crate::http) struct WhyView {
     code: String,
     text: String,
@@ -88,31 +96,45 @@ impl VideoView {
             thumbnail_url: bytes(video.thumbnail_key.is_some(), "thumbnail"),
             source_size: video.source_size,
             edited_size: video.edited_size,
-            post_url: video.post_url.clone(),
+            post_url: video.post_url.clone().filter(|_| caller.reads_content()),
             post_ids: video.post_ids.clone(),
+            post_state: PostState::of(video),
             reason: video.reason.clone().map(WhyView::from),
             waiting_for,
             created_at: time(video.created_at),
             updated_at: time(video.updated_at),
             ended_at: video.ended_at.map(time),
             timeline: None,
+            attempts: None,
         }
     }
 
-    pub(super) fn with_timeline(self, lines: Vec<HistoryLine>) -> Self {
-        let line = |line: HistoryLine| TimelineLine {
-            at: time(line.at),
-            stage: line.stage,
-            event: line.event,
-            detail: line.detail,
-        };
-        Self { timeline: Some(lines.into_iter().map(line).collect()), ..self }
+    pub(super) fn with_timeline(self, mut lines: Vec<HistoryLine>, caller: &Caller) -> Self {
+        let attempts = Some(attempts(&lines));
+        if !caller.reads_content() {
+            lines.iter_mut().filter_map(|line| line.detail.as_object_mut()).for_each(|detail| {
+                detail.remove("postUrl");
+            });
+        }
+        Self { timeline: Some(lines.into_iter().map(TimelineLine::from).collect()), attempts, ..self }
     }
 
     /// With what it waits for.
     pub(super) async fn now(state: &AppState, caller: &Caller, video: &Video) -> Result<Self, Problem> {
         let waiting = WaitingFor::of(state, std::slice::from_ref(video)).await?;
         Ok(Self::of(video, caller, waiting.into_values().next()))
+    }
+}
+
+impl From<HistoryLine> for TimelineLine {
+    fn from(line: HistoryLine) -> Self {
+        Self { at: time(line.at), stage: line.stage, event: line.event, detail: line.detail }
+    }
+}
+
+impl WhyView {
+    pub(in crate::http) fn new(code: &str, text: &str) -> Self {
+        Self { code: code.to_owned(), text: text.to_owned() }
     }
 }
 

@@ -19,6 +19,7 @@ use super::step::{At, End, Event, Next, Role, Step, Tell, Write};
 use super::times::Times;
 use crate::account::{Access, Tokens, Vault};
 use crate::config::StageConfig;
+use crate::creator::{self, Misfit, PostOptions};
 use crate::ledger::{Ledger, LedgerError, TaskRow, Tx, Video};
 use crate::limit::{self, Ask, Verdict};
 use crate::media::{Media, MediaError};
@@ -26,7 +27,6 @@ use crate::outcome::Reason;
 use crate::relay::Dispatch;
 use crate::stage::{Lease, store};
 use crate::tiktok::client::{Chunk, Client};
-use crate::tiktok::fit;
 use crate::tiktok::refusal::{Class, Key, Refusal};
 use crate::tiktok::wire::{CreatorInfo, PostInfo, StatusKind};
 use crate::torture::{self, Point};
@@ -195,15 +195,13 @@ impl<'a> Drive<'a> {
             Ok((answered, access)) => (answered.value, access),
             Err(refusal) => return Ok(Event::CreatorRefuses(refusal)),
         };
-        let post = post::info(&self.video, &creator);
-        if let Err(refusal) = fit::fits(&post, post::length(&self.video), &creator) {
-            return Ok(Event::CreatorRefuses(refusal));
-        }
-        let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let tx = self.publisher.ledger.begin().await?;
-        let (username, avatar) = (text(&creator.creator_username), text(&creator.creator_avatar_url));
-        tx.put_profile(&self.video.account, username.as_deref(), avatar.as_deref()).await?;
+        creator::learn(&tx, &self.video.account, &self.lease.row.creator, &creator).await?;
         tx.commit().await?;
+        let (options, length) = (PostOptions::of(&self.video), creator::length(&self.video.probe));
+        if let Err(Misfit { reason, .. }) = creator::fits(&options, &self.video.title, length, &creator) {
+            return Ok(Event::CreatorRefuses(Refusal::ours(Class::NeedsChange, &reason.code, reason.text)));
+        }
         self.creator = Some((creator, access));
         torture::at(Point::PublishPrepared);
         Ok(Event::CreatorAgrees)

@@ -8,6 +8,7 @@ use super::row::{Publication, State};
 use super::step::{At, End, Event, Guard, Need, Next, Role, Step, Tell, Write};
 use super::times::Times;
 use crate::outcome::Reason;
+use crate::task::HELD;
 use crate::tiktok::refusal::{self, Class, Key, Refusal};
 use crate::tiktok::wire::{PostStatus, StatusKind};
 
@@ -138,6 +139,8 @@ impl Decision<'_> {
                 now + self.times.trouble_pause(row.troubles)
             }
             Class::Throttled { .. } | Class::NeedsReconnect | Class::PermanentForAccount => self.learn(refusal),
+            // Its creator decides; nothing else would change the answer.
+            Class::NeedsChange => HELD,
             Class::PermanentForVideo | Class::Bug => {
                 return self.fail(row, refusal.reason(), vec![Need::PublishIdIsNull, Need::FinalStartedIsNull]);
             }
@@ -254,7 +257,11 @@ impl Decision<'_> {
                 self.learn(&refusal);
                 return self.fail(row, refusal.reason(), Vec::new());
             }
-            Class::TokenExpired | Class::PermanentForVideo | Class::Bug | Class::OutcomeUnknown => {
+            Class::TokenExpired
+            | Class::NeedsChange
+            | Class::PermanentForVideo
+            | Class::Bug
+            | Class::OutcomeUnknown => {
                 return self.fail(row, refusal.reason(), Vec::new());
             }
         };
@@ -340,6 +347,7 @@ impl Decision<'_> {
             Class::Transient
             | Class::TokenExpired
             | Class::OutcomeUnknown
+            | Class::NeedsChange
             | Class::PermanentForVideo
             | Class::PermanentForAccount
             | Class::Bug => {}
@@ -360,7 +368,10 @@ impl Decision<'_> {
     fn posted(self, event: &Event) -> Step {
         let mut row = self.row.clone();
         match event {
-            Event::Started if self.wants_post_id(&row) => self.call(Next::AskStatus),
+            // Also after the day in which it looks by itself: whoever makes it look then has news.
+            Event::Started if row.expects_post_id && row.post_ids.is_empty() && row.publish_id.is_some() => {
+                self.call(Next::AskStatus)
+            }
             Event::StatusAnswered { status, .. } if !status.post_ids.is_empty() => {
                 row.post_ids = status.post_ids.clone();
                 self.end_posted(row)
@@ -504,9 +515,12 @@ impl Decision<'_> {
                 self.tell = Some(Tell::Reconnect(refusal.reason()));
                 now + self.times.reconnect_pause
             }
-            Class::Transient | Class::TokenExpired | Class::PermanentForVideo | Class::Bug | Class::OutcomeUnknown => {
-                now
-            }
+            Class::Transient
+            | Class::TokenExpired
+            | Class::NeedsChange
+            | Class::PermanentForVideo
+            | Class::Bug
+            | Class::OutcomeUnknown => now,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The API's manners: who sees what, errors, ranges, sessions, events, metrics.
 
 mod bytes;
+mod creator;
 mod errors;
 mod monitor;
 mod roles;

@@ -360,6 +360,18 @@ impl Fleet {
         Some(body["video"]["id"].as_str().expect("an id").to_owned())
     }
 
+    /// HTTP status and body, whatever they are.
+    pub(crate) async fn send_upload(&self, account: &str, title: &str, fields: &[(&str, &str)]) -> (u16, Value) {
+        let mut form = Form::new().text("accountId", account.to_owned()).text("title", title.to_owned());
+        for (name, value) in fields {
+            form = form.text((*name).to_owned(), (*value).to_owned());
+        }
+        let form = form.part("video", Part::bytes(std::fs::read(clip()).expect("a clip")).file_name("clip.mp4"));
+        let request = self.http.post(self.url("/api/videos")).bearer_auth(&self.key).multipart(form);
+        let answer = request.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.json().await.expect("json"))
+    }
+
     /// HTTP status, whether it says when to come again, and body.
     pub(crate) async fn refused_upload(&self, account: &str, title: &str, clip: &Path) -> (u16, bool, Value) {
         let bytes = std::fs::read(clip).expect("a clip");
@@ -399,6 +411,13 @@ impl Fleet {
     /// HTTP status and body.
     pub(crate) async fn post(&self, path: &str) -> (u16, Value) {
         let request = self.http.post(self.url(path)).bearer_auth(&self.key).json(&json!({}));
+        let answer = request.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.json().await.expect("json"))
+    }
+
+    /// HTTP status and body.
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> (u16, Value) {
+        let request = self.http.patch(self.url(path)).bearer_auth(&self.key).json(body);
         let answer = request.send().await.expect("an answer");
         (answer.status().as_u16(), answer.json().await.expect("json"))
     }

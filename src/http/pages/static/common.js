@@ -39,6 +39,7 @@ function when(text) {
 // One sentence on why nothing moves, or on how it ended.
 function sentence(video) {
   if (video.reason) return video.reason.text;
+  if (video.postState && video.postState.code !== "PUBLIC") return video.postState.text;
   if (!video.waitingFor) return "";
   const until = video.waitingFor.until ? ` (until ${when(video.waitingFor.until)})` : "";
   return video.waitingFor.text + until;
