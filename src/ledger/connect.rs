@@ -150,6 +150,7 @@ pub(super) async fn connect(url: &str, who: As) -> Result<(DatabaseConnection, D
                     As::Guest => sqlite.create_if_missing(false),
                 }
             })
+            .map_sqlx_sqlite_pool_opts(|pool| pool.after_release(|connection, _| Box::pin(is_outside(connection))))
             .map_sqlx_postgres_pool_opts(|pool| {
                 // A connection whose server is gone without a word would keep its place in the pool until TCP gives up.
                 pool.after_release(|connection, _| Box::pin(answers(connection, RETURN))).before_acquire(
@@ -177,6 +178,15 @@ async fn answers(connection: &mut sqlx::PgConnection, within: Duration) -> Resul
         Ok(answered) => answered.map(|()| true),
         Err(_) => Err(sqlx::Error::PoolTimedOut),
     }
+}
+
+/// Whether sqlx, too, takes its transaction for ended. On a full disk SQLite ends one by itself, the rollback that follows
+/// fails, and sqlx goes on counting: what it calls a commit from then on is a savepoint's end, in a transaction that nobody
+/// ever commits. Such a connection is closed.
+async fn is_outside(connection: &mut sqlx::SqliteConnection) -> Result<bool, sqlx::Error> {
+    // Behind a rollback that is still on its way.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 /// One connection by itself: the pool would try a server that refuses again and again, and say in the end only that its

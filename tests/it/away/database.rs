@@ -7,6 +7,7 @@ use serde_json::Value;
 use subiteya::ledger::Ledger;
 
 use super::{MOVES, all_posted, get, logs_are_readable, not_unavailable, objects, upload};
+use crate::support::disk::Disk;
 use crate::support::eventually;
 use crate::support::fleet::{Fleet, LOOSE, SLOW_BRAND, SOON, clip};
 use crate::support::postgres::Postgres;
@@ -191,7 +192,7 @@ async fn a_sqlite_file_that_another_process_has_locked_refuses_uploads_and_serve
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_uploads_cleanly_until_there_is_room() {
-    let Some(disk) = super::store::Disk::of("16m") else { return };
+    let Some(disk) = Disk::of("16m") else { return };
     let url = format!("sqlite://{}", disk.folder().join("subiteya.db").display());
     let mut fleet = Fleet::on(LOOSE, &[("DATABASE_URL", url.clone())], |_| {}).await;
     fleet.start_all().await;
@@ -224,4 +225,25 @@ async fn a_full_disk_refuses_uploads_cleanly_until_there_is_room() {
     all_posted(&fleet, &videos).await;
     drop(fleet);
     Ledger::open(&url).await.expect("sound");
+}
+
+/// SQLite ends a transaction by itself when it finds no room for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_after_a_full_disk_is_there_for_everybody() {
+    let Some(disk) = Disk::of("4m") else { return };
+    let url = format!("sqlite://{}", disk.folder().join("subiteya.db").display());
+    let ledger = Ledger::open(&url).await.expect("opened");
+    let write = async |text: &str| {
+        let tx = ledger.begin().await?;
+        tx.put_setting("note", text).await?;
+        tx.commit().await
+    };
+    disk.fill();
+    for _ in 0..5 {
+        write(&"too long ".repeat(100_000)).await.expect_err("no room");
+    }
+    disk.empty();
+    write("after it").await.expect("there is room");
+    let other = Ledger::open(&url).await.expect("nobody holds the lock");
+    assert_eq!(other.setting("note").await.expect("read").as_deref(), Some("after it"));
 }

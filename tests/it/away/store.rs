@@ -1,58 +1,13 @@
 //! The local folder of objects: removed, read-only, full.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use subiteya::sandbox::Kind;
 
 use super::{MOVES, all_posted, get, objects, upload};
+use crate::support::disk::Disk;
 use crate::support::eventually;
 use crate::support::fleet::{Fleet, LOOSE};
-
-/// A disk of its own, small enough to be filled.
-pub(super) struct Disk {
-    folder: tempfile::TempDir,
-}
-
-impl Disk {
-    /// None, said loudly, where this user may not mount.
-    pub(super) fn of(size: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().expect("a folder");
-        if mount(&["-t", "tmpfs", "-o", &format!("size={size}"), "none"], folder.path()) {
-            return Some(Self { folder });
-        }
-        eprintln!("SKIPPED: this user can't mount a tmpfs, so that no disk can be filled");
-        None
-    }
-
-    pub(super) fn folder(&self) -> PathBuf {
-        self.folder.path().to_owned()
-    }
-
-    pub(super) fn fill(&self) {
-        let mut rest = std::fs::File::create(self.folder.path().join("rest")).expect("a file");
-        while std::io::Write::write_all(&mut rest, &[1; 4096]).is_ok() {}
-    }
-
-    pub(super) fn empty(&self) {
-        std::fs::remove_file(self.folder.path().join("rest")).expect("removed");
-    }
-
-    pub(super) fn remount(&self, how: &str) {
-        assert!(mount(&["-o", &format!("remount,{how}")], self.folder.path()), "remounted {how}");
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        Command::new("umount").arg("-l").arg(self.folder.path()).status().ok();
-    }
-}
-
-fn mount(options: &[&str], folder: &Path) -> bool {
-    let output = Command::new("mount").args(options).arg(folder).output();
-    output.is_ok_and(|output| output.status.success())
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_of_objects_that_is_gone_refuses_uploads_and_is_used_again_when_it_is_back() {

@@ -10,6 +10,7 @@ use subiteya::outcome::Reason;
 use subiteya::stream::{Meter, Options, StreamError, Streams};
 
 use super::cases::entry;
+use crate::support::clock;
 use crate::support::eventually;
 use crate::support::fleet::{Fleet, LOOSE};
 use crate::support::proxy::Proxy;
@@ -23,7 +24,7 @@ async fn pitfall_23_workers_whose_clocks_are_an_hour_off_do_the_same() {
     let mut fleet = Fleet::new(LOOSE).await;
     fleet.start("serve", &["serve"]);
     for (name, shift) in [("edit", "+1h"), ("publish", "-1h")] {
-        for (variable, value) in faked(shift) {
+        for (variable, value) in clock::shifted(shift) {
             fleet.set(variable, &value);
         }
         fleet.start_again(name);
@@ -32,18 +33,6 @@ async fn pitfall_23_workers_whose_clocks_are_an_hour_off_do_the_same() {
     fleet.account("ada").await;
     let id = fleet.upload("ada", "under three clocks").await;
     fleet.posted(&id).await;
-}
-
-/// libfaketime shifts the wall clock of a process.
-fn faked(shift: &str) -> [(&'static str, String); 3] {
-    let folders = std::fs::read_dir("/usr/lib").expect("a folder").flatten();
-    let library = folders.map(|folder| folder.path().join("faketime/libfaketime.so.1")).find(|file| file.is_file());
-    let library = library.expect("libfaketime is missing: run `make test-servers`");
-    [
-        ("LD_PRELOAD", library.display().to_string()),
-        ("FAKETIME", shift.to_owned()),
-        ("DONT_FAKE_MONOTONIC", "1".to_owned()),
-    ]
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,8 @@
 //! What the tests stand on: a Redis and a ledger of their own, and a way to wait for a condition.
 
+pub(crate) mod clock;
 pub(crate) mod cluster;
+pub(crate) mod disk;
 pub(crate) mod fleet;
 pub(crate) mod kinds;
 pub(crate) mod postgres;

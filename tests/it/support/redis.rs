@@ -53,6 +53,30 @@ impl Redis {
         kill_process_group(group, signal).expect("it runs");
     }
 
+    /// From now on what it has outlives its process.
+    pub(crate) async fn persist(&mut self) {
+        self.command(&["CONFIG", "SET", "appendonly", "yes"]).await;
+        self.extra.extend(["--appendonly", "yes"].map(str::to_owned));
+    }
+
+    /// What a killed one had put on its disk is gone.
+    pub(crate) fn forget(&self) {
+        std::fs::remove_dir_all(self.folder.path().join("appendonlydir")).ok();
+    }
+
+    /// Another one that follows this one.
+    pub(crate) async fn replica(&self) -> Self {
+        let port = super::servers::free_port().to_string();
+        self.command(&["CONFIG", "SET", "port", &port]).await;
+        let replica = Self::start().await;
+        replica.command(&["REPLICAOF", "127.0.0.1", &port]).await;
+        super::eventually("the replica follows", std::time::Duration::from_secs(15), || async {
+            replica.command(&["INFO", "replication"]).await.contains("master_link_status:up")
+        })
+        .await;
+        replica
+    }
+
     pub(crate) async fn restart(&mut self) {
         self.server = launch(self.folder.path(), &self.program, &self.extra).await;
     }
