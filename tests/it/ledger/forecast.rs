@@ -84,7 +84,7 @@ fn engine(ledger: &Ledger) -> Engine {
         times: Times::default(),
         stop: Stop::default(),
         health: Default::default(),
-        owing: Arc::default(),
+        acks: Default::default(),
     }
 }
 
