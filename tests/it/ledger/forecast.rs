@@ -1,7 +1,6 @@
 //! What was foretold against what came: the real release, lease and limits, under a clock that is moved by hand.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
