@@ -7,6 +7,7 @@ mod m0001_first;
 mod m0002_connect;
 mod m0003_chores;
 mod m0004_plans;
+mod m0007_refusals;
 
 pub(crate) struct Migrator;
 
@@ -18,6 +19,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_connect::Connect),
             Box::new(m0003_chores::Chores),
             Box::new(m0004_plans::Plans),
+            Box::new(m0007_refusals::Refusals),
         ]
     }
 }

@@ -43,5 +43,11 @@ fn show(answer: &Value, manner: Manner) -> Result<(), Failure> {
         row
     });
     let head = ["STREAM", "GROUP", "LENGTH", "LAG", "PENDING", "CONSUMERS", "WAITING", "PARKED", "DEAD"];
-    print::table(&head, rows)
+    print::table(&head, rows)?;
+    let streams = answer.get("streams").and_then(Value::as_array).into_iter().flatten();
+    for closed in streams.filter_map(|stream| stream.get("closed")?.as_array()).flatten() {
+        let whom = if cell(closed, "what") == "newAccounts" { "accounts that have not posted today" } else { "all accounts" };
+        print::line(&format!("TikTok has closed {whom} until {}: {}", cell(closed, "until"), cell(closed, "text")))?;
+    }
+    Ok(())
 }

@@ -14,7 +14,7 @@ use super::{Caller, accounts, brand, connect, metrics, monitor, session, videos,
     paths(
         videos::upload::upload, videos::list::list, videos::show::show, videos::events::events, videos::bytes::source, videos::bytes::edited, videos::bytes::thumbnail,
         videos::control::cancel, videos::control::retry, videos::control::resolve,
-        accounts::list, accounts::show, accounts::remove,
+        accounts::list, accounts::show, accounts::remove, accounts::open, accounts::open_app,
         connect::connect, connect::callback, webhook::tiktok,
         brand::show, brand::change, brand::put_image, brand::show_image,
         monitor::usage::redis_usage, monitor::queues::queue_health, monitor::streams::streams, monitor::pending::pending, monitor::claim::claim,

@@ -62,6 +62,15 @@ impl Ledger {
         })
     }
 
+    /// The same ledger by another clock, which its owner turns: a day passes as fast as it is worked off. For simulations;
+    /// nobody else may have a handle on it.
+    pub fn by_clock(mut self, time: Arc<std::sync::atomic::AtomicI64>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.clock = Clock::Turned(time);
+        }
+        self
+    }
+
     async fn assemble(reads: DatabaseConnection, writer: DatabaseConnection) -> super::Result<Self> {
         let backend = writer.get_database_backend();
         let reading = Arc::new(Outage::of("reading from the database"));
