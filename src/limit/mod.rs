@@ -111,6 +111,14 @@ pub async fn open(session: &Session, now: i64, ask: &Ask) -> Result<Option<usize
     }))
 }
 
+/// How many permits there will be within that time; None: as many as one likes.
+pub async fn open_within(session: &Session, now: i64, within: Duration, ask: &Ask) -> Result<Option<i64>, LedgerError> {
+    let then = now + i64::try_from(within.as_millis()).unwrap_or(0);
+    let windows = ask.rate.map_or(1, |rate| within.as_millis().div_ceil(window(rate).as_millis().max(1)));
+    let open = open(session, then, ask).await?;
+    Ok(open.map(|open| i64::try_from(open).unwrap_or(i64::MAX).saturating_mul(i64::try_from(windows).unwrap_or(1))))
+}
+
 /// Takes one permit of each, or of none.
 pub async fn take(tx: &Tx, asks: &[Ask]) -> Result<Verdict, LedgerError> {
     if torture::without(Guard::Limits) {

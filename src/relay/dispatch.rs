@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::config::{Rate, StagesConfig};
 use crate::event::Stage;
 use crate::ledger::{Released, Room, Tx};
+use crate::limit::{self, Ask};
 use crate::stream::{StreamError, Streams};
 use crate::task::Task;
 use crate::torture::{self, Point};
+
+/// What will have its permit so soon goes out already: two turns of the relay.
+const AHEAD: Duration = Duration::from_secs(2);
 
 /// How a process releases tasks; cheap to clone. Without Redis nothing is released: tasks wait in the ledger.
 #[derive(Clone)]
@@ -43,6 +48,15 @@ impl Dispatch {
         Room::for_slots(slots, config.limit_per_account.map(|rate| rate.count))
     }
 
+    /// Permits that the stage's limit has now and will have before the next turn of the relay.
+    async fn permits(&self, tx: &Tx, stage: Stage) -> Result<Option<i64>, crate::ledger::LedgerError> {
+        let (key, rate) = match stage {
+            Stage::Edit => (limit::Key::Edit, self.stages.edit.limit),
+            Stage::Publish | Stage::Confirm => (limit::Key::Publish, self.stages.publish.limit),
+        };
+        limit::open_within(tx, tx.now(), AHEAD, &Ask { key, rate }).await
+    }
+
     /// Whether an append could succeed: Redis is there to be used, and its plan's commands are not used up.
     pub(super) fn releases(&self) -> bool {
         self.streams.as_ref().is_some_and(|streams| streams.over_quota().is_none())
@@ -54,7 +68,8 @@ impl Dispatch {
             return Ok(Vec::new());
         }
         torture::at(Point::ReleaseRead);
-        let released = tx.release(stage, self.room(stage)).await?;
+        let room = Room { permits: self.permits(tx, stage).await?, ..self.room(stage) };
+        let released = tx.release(stage, room).await?;
         if !released.is_empty() {
             torture::at(Point::ReleaseWriting);
         }

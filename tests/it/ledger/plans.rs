@@ -75,8 +75,8 @@ async fn hot_paths(db: &Database) {
     for stage in Stage::STREAMED {
         let tx = db.tx().await;
         let task = New::of(stage, "a1").insert(&tx).await;
-        tx.release(stage, Room { queued: 150, per_creator: Some(2) }).await.unwrap();
-        tx.release(stage, Room { queued: 400, per_creator: None }).await.unwrap();
+        tx.release(stage, Room { queued: 150, per_creator: Some(2), at_once: None, permits: None }).await.unwrap();
+        tx.release(stage, Room { queued: 400, per_creator: None, at_once: None, permits: None }).await.unwrap();
         let row = tx.task(task.id).await.unwrap().unwrap().task;
         tx.put_task(&row, &row).await.unwrap();
         tx.mark_permitted(task.id).await.unwrap();
