@@ -48,6 +48,11 @@ impl Dispatch {
         Room::for_slots(slots, config.limit_per_account.map(|rate| rate.count))
     }
 
+    /// The room, and how much of it the stage's limit lets start soon.
+    pub async fn room_now(&self, tx: &Tx, stage: Stage) -> Result<Room, crate::ledger::LedgerError> {
+        Ok(Room { permits: self.permits(tx, stage).await?, ..self.room(stage) })
+    }
+
     /// Permits that the stage's limit has now and will have before the next turn of the relay.
     async fn permits(&self, tx: &Tx, stage: Stage) -> Result<Option<i64>, crate::ledger::LedgerError> {
         let (key, rate) = match stage {
@@ -68,7 +73,7 @@ impl Dispatch {
             return Ok(Vec::new());
         }
         torture::at(Point::ReleaseRead);
-        let room = Room { permits: self.permits(tx, stage).await?, ..self.room(stage) };
+        let room = self.room_now(tx, stage).await?;
         let released = tx.release(stage, room).await?;
         if !released.is_empty() {
             torture::at(Point::ReleaseWriting);

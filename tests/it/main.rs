@@ -24,6 +24,7 @@ mod pipeline;
 mod pitfalls;
 mod publish_model;
 mod publish_protocol;
+mod refusals;
 mod sandbox;
 mod streams;
 #[expect(dead_code, reason = "the torture stands on it, too")]

@@ -6,6 +6,7 @@ mod crowd;
 mod deaths;
 mod disabled;
 mod limits;
+mod refusals;
 mod shutdown;
 mod story;
 mod trouble;

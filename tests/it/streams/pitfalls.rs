@@ -11,7 +11,7 @@ use subiteya::stream::{Meter, Options, StreamError, Streams};
 
 use super::cases::entry;
 use crate::support::eventually;
-use crate::support::fleet::{Fleet, LOOSE};
+use crate::support::fleet::{faked, Fleet, LOOSE};
 use crate::support::proxy::Proxy;
 use crate::support::redis::Redis;
 use crate::support::stage::{Pipeline, Script};
@@ -32,18 +32,6 @@ async fn pitfall_23_workers_whose_clocks_are_an_hour_off_do_the_same() {
     fleet.account("ada").await;
     let id = fleet.upload("ada", "under three clocks").await;
     fleet.posted(&id).await;
-}
-
-/// libfaketime shifts the wall clock of a process.
-fn faked(shift: &str) -> [(&'static str, String); 3] {
-    let folders = std::fs::read_dir("/usr/lib").expect("a folder").flatten();
-    let library = folders.map(|folder| folder.path().join("faketime/libfaketime.so.1")).find(|file| file.is_file());
-    let library = library.expect("libfaketime is missing: run `make test-servers`");
-    [
-        ("LD_PRELOAD", library.display().to_string()),
-        ("FAKETIME", shift.to_owned()),
-        ("DONT_FAKE_MONOTONIC", "1".to_owned()),
-    ]
 }
 
 #[tokio::test(flavor = "multi_thread")]
