@@ -147,7 +147,7 @@ impl World {
         let first = |sql: String| async move { self.raw.number(&sql).await };
         let due = first(format!("select coalesce(min(due_at), 0) from tasks where state = 'waiting' and due_at > {now}")).await;
         let open = first(format!("select coalesce(min(open_at), 0) from limits where open_at > {now} and name like 'publish/%'")).await;
-        [due, open, now + 10 * TICK].into_iter().filter(|&time| time > now).min().unwrap_or(now + TICK)
+        [due, open, now + 10 * MINUTE].into_iter().filter(|&time| time > now).min().unwrap_or(now + TICK)
     }
 
     /// What the workers do now; when one of them has something to do again.
