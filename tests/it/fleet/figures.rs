@@ -115,6 +115,8 @@ async fn fleet_figures() {
     let report = report(&plan, [&uploads, &work, &idle], &slots, &verdict);
     println!("{report}");
     if let Ok(file) = std::env::var("FLEET_RESULTS") {
+        let file = std::path::PathBuf::from(file);
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
         std::fs::write(&file, &report).expect("written");
     }
     assert_eq!(verdict, Verdict::default());
