@@ -46,7 +46,8 @@ fn show(answer: &Value, manner: Manner) -> Result<(), Failure> {
     print::table(&head, rows)?;
     let streams = answer.get("streams").and_then(Value::as_array).into_iter().flatten();
     for closed in streams.filter_map(|stream| stream.get("closed")?.as_array()).flatten() {
-        let whom = if cell(closed, "what") == "newAccounts" { "accounts that have not posted today" } else { "all accounts" };
+        let whom =
+            if cell(closed, "what") == "newAccounts" { "accounts that have not posted today" } else { "all accounts" };
         print::line(&format!("TikTok has closed {whom} until {}: {}", cell(closed, "until"), cell(closed, "text")))?;
     }
     Ok(())

@@ -6,7 +6,8 @@ use super::{Result, Session, Tx, json, to_json};
 use crate::outcome::Reason;
 
 /// By name, since a statement that was prepared before a migration keeps what `*` was then.
-const COLUMNS: &str = "name, cells, open_at, closed_until, closed_code, closed_text, version, posts, posted_at, day_cap, day_cap_until";
+const COLUMNS: &str =
+    "name, cells, open_at, closed_until, closed_code, closed_text, version, posts, posted_at, day_cap, day_cap_until";
 
 /// One limit: its cells (each the time at which it is free again), and until when somebody closed it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

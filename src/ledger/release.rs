@@ -198,7 +198,8 @@ impl super::Ledger {
     /// What could be started now, released or not, where neither the stage's limit nor a pause of it stood in the way.
     /// Costs as much as there are accounts with waiting work and tasks on the stream, however many wait.
     pub async fn ready(&self, stage: Stage, per_creator: Option<u32>, now: i64) -> Result<Ready> {
-        let of_these = format!("select case when {RESUMES} then 1 else 0 end as resumes from tasks t where t.stage = $1");
+        let of_these =
+            format!("select case when {RESUMES} then 1 else 0 end as resumes from tasks t where t.stage = $1");
         // Two questions in one: of an `or` SQLite would make a walk over all of the stage.
         let sql = format!(
             "{of_these} and t.state = 'queued' union all {of_these} and t.state = 'waiting' and t.due_at = {HANDED_BACK}"
@@ -225,7 +226,9 @@ mod tests {
 
     fn due(counts: [usize; 3]) -> Vec<Releasable> {
         (0..3)
-            .flat_map(|priority| (0..counts[priority]).map(move |_| Releasable { task: TaskId::new(), priority, resumes: false }))
+            .flat_map(|priority| {
+                (0..counts[priority]).map(move |_| Releasable { task: TaskId::new(), priority, resumes: false })
+            })
             .collect()
     }
 

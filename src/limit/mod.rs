@@ -187,7 +187,9 @@ fn judge(row: &LimitRow, ask: &Ask, now: i64) -> Verdict {
     match free.filter_map(Result::err).min() {
         Some(until) if cells.iter().all(|&taken| cell::decide(window(rate), taken, now).is_err()) => {
             let text = match &ask.key {
-                Key::Edit | Key::Newcomers => format!("the edit limit of {} in {} s is used up", rate.count, rate.window.as_secs()),
+                Key::Edit | Key::Newcomers => {
+                    format!("the edit limit of {} in {} s is used up", rate.count, rate.window.as_secs())
+                }
                 Key::Publish => {
                     format!("the publish limit of {} in {} s is used up", rate.count, rate.window.as_secs())
                 }

@@ -44,12 +44,7 @@ pub async fn close_day(tx: &Tx, creator: &str, latest: i64, reason: Reason) -> R
 
 /// TikTok takes posts of no more creators today: those whom it has counted go on, this one and all others wait until
 /// the first of them leaves the day, and until `latest` at most. Until when, and whether that is news.
-pub async fn close_newcomers(
-    tx: &Tx,
-    creator: &str,
-    latest: i64,
-    reason: Reason,
-) -> Result<(i64, bool), LedgerError> {
+pub async fn close_newcomers(tx: &Tx, creator: &str, latest: i64, reason: Reason) -> Result<(i64, bool), LedgerError> {
     let now = tx.now();
     // Whom TikTok refuses for this, it has not counted, whatever we believe.
     let key = Key::Creator(creator.to_owned());

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 use super::{ALIVE_MS, demand};
+use crate::control::OF_THE_APP;
 use crate::event::Stage;
 use crate::http::AppState;
-use crate::control::OF_THE_APP;
 use crate::ledger::{LedgerError, StageCounts};
 use crate::limit;
 use crate::outcome::Reason;

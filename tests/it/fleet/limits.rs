@@ -39,7 +39,10 @@ struct Seen {
 
 /// The most that stood in any window.
 fn most(times: &[i64], window: i64) -> usize {
-    (0..times.len()).map(|first| times[first..].iter().take_while(|time| **time - times[first] < window).count()).max().unwrap_or(0)
+    (0..times.len())
+        .map(|first| times[first..].iter().take_while(|time| **time - times[first] < window).count())
+        .max()
+        .unwrap_or(0)
 }
 
 async fn inits(fleet: &Fleet) -> Vec<Call> {

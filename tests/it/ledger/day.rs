@@ -145,8 +145,13 @@ impl World {
             return until - 2 * TICK;
         }
         let first = |sql: String| async move { self.raw.number(&sql).await };
-        let due = first(format!("select coalesce(min(due_at), 0) from tasks where state = 'waiting' and due_at > {now}")).await;
-        let open = first(format!("select coalesce(min(open_at), 0) from limits where open_at > {now} and name like 'publish/%'")).await;
+        let due =
+            first(format!("select coalesce(min(due_at), 0) from tasks where state = 'waiting' and due_at > {now}"))
+                .await;
+        let open = first(format!(
+            "select coalesce(min(open_at), 0) from limits where open_at > {now} and name like 'publish/%'"
+        ))
+        .await;
         [due, open, now + 10 * MINUTE].into_iter().filter(|&time| time > now).min().unwrap_or(now + TICK)
     }
 
@@ -255,7 +260,9 @@ fn hold(times: &[i64], most: usize, length: i64) {
 
 async fn used(server: &mut Server, name: &str, accounts: usize, hours: i64) {
     let mut world = World::new(server, name, Stage::Publish).await;
-    let each = usize::try_from(hours * 12 * 15 / i64::try_from(accounts).expect("few")).expect("few").min(usize::try_from(hours * 12).expect("few"));
+    let each = usize::try_from(hours * 12 * 15 / i64::try_from(accounts).expect("few"))
+        .expect("few")
+        .min(usize::try_from(hours * 12).expect("few"));
     world.wait(&names(accounts), each + 2, 0, &mut rand::rng()).await;
     world.run(START + hours * HOUR, |_| false).await;
     let times: Vec<i64> = world.begun.iter().map(|(_, _, at)| *at).collect();
