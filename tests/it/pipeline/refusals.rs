@@ -8,7 +8,7 @@ use subiteya::sandbox::Kind;
 use crate::support::eventually;
 use crate::support::fleet::{Fleet, LOOSE, SOON};
 
-fn waits_for<'v>(video: &'v Value, code: &str) -> bool {
+fn waits_for(video: &Value, code: &str) -> bool {
     video["waitingFor"]["code"] == code && video["waitingFor"]["until"].is_string()
 }
 
