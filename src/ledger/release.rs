@@ -172,7 +172,8 @@ impl Tx {
     }
 
     async fn passes(&self, stage: Stage) -> Result<[i64; 3]> {
-        let sql = format!("select priority, pass from turns where stage = $1{}", self.for_update());
+        // In one order: each release moves the rows, and two that lock them as they lie would wait for each other.
+        let sql = format!("select priority, pass from turns where stage = $1 order by priority{}", self.for_update());
         let mut passes = [0; 3];
         for row in self.all(&sql, [stage.as_str().into()]).await? {
             let priority: i64 = row.try_get("", "priority")?;

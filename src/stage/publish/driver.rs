@@ -31,6 +31,9 @@ use crate::tiktok::refusal::{Class, Key, Refusal};
 use crate::tiktok::wire::{CreatorInfo, PostInfo, StatusKind};
 use crate::torture::{self, Point};
 
+/// A commit and a call take as long whatever the window.
+const LEAST_PERMIT_LIFE: Duration = Duration::from_millis(500);
+
 /// What publish and confirm work with.
 #[derive(Clone)]
 pub struct Publisher {
@@ -231,7 +234,7 @@ impl<'a> Drive<'a> {
         let Some((creator, access)) = &self.creator else {
             return Event::InitRefused(Refusal::not_sent("the creator was not asked"));
         };
-        if self.permit.is_none_or(|permit| permit.asked.elapsed() > self.publisher.permit_life()) {
+        if self.permit.is_none_or(|permit| permit.asked.elapsed() > self.publisher.permit_life(row.troubles)) {
             return Event::InitRefused(Refusal::not_sent("this process stood still until its permit was too old"));
         }
         let (client, plan): (_, ChunkPlan) = (&self.publisher.client, row.plan);
@@ -443,11 +446,13 @@ fn shown(time: i64) -> String {
 
 impl Publisher {
     /// How old a permit may be when its init is sent. TikTok counts by arrival: an init that comes late would stand in a
-    /// window with those that were granted after it, so it has half of the windows' margin.
-    fn permit_life(&self) -> Duration {
+    /// window with those that were granted after it, so it has half of the windows' margin. Twice as long with every
+    /// trouble: where all is slow all come late, and something must go.
+    fn permit_life(&self, troubles: i64) -> Duration {
         let rates = [self.config.limit, self.config.limit_per_account];
         let margins = rates.into_iter().flatten().map(limit::margin);
-        margins.min().map_or(Duration::MAX, |margin| margin / 2)
+        let patience = 1 << troubles.clamp(0, 10);
+        margins.min().map_or(Duration::MAX, |margin| (margin / 2).max(LEAST_PERMIT_LIFE) * patience)
     }
 
     /// The limits of one init, stage and account together.
