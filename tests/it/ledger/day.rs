@@ -1,7 +1,7 @@
 //! Hours of posting on a clock that is turned by hand: the real release, the real limits, tasks and ledger; what is played
 //! is a relay that looks once a second, workers, and the time that TikTok takes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -43,7 +43,9 @@ struct World {
     stage: Stage,
     stream: VecDeque<TaskId>,
     workers: [Doing; WORKERS],
-    /// Who began when, of whatever was due when.
+    /// When each was due at first: what is parked is due later.
+    due: HashMap<TaskId, i64>,
+    /// Who began, when it was due at first, and when that was.
     begun: Vec<(String, i64, i64)>,
 }
 
@@ -74,7 +76,18 @@ impl World {
         let (raw, stages) = (db.raw().await, stages());
         let dispatch = Dispatch::new(None, stages.clone());
         let workers = [Doing::Nothing; WORKERS];
-        Self { db, raw, clock, stages, dispatch, stage, stream: VecDeque::new(), workers, begun: Vec::new() }
+        Self {
+            db,
+            raw,
+            clock,
+            stages,
+            dispatch,
+            stage,
+            stream: VecDeque::new(),
+            workers,
+            due: HashMap::new(),
+            begun: Vec::new(),
+        }
     }
 
     /// So many videos of each of these accounts, due within the first `spread` milliseconds.
@@ -145,14 +158,19 @@ impl World {
             return until - 2 * TICK;
         }
         let first = |sql: String| async move { self.raw.number(&sql).await };
-        let due =
-            first(format!("select coalesce(min(due_at), 0) from tasks where state = 'waiting' and due_at > {now}"))
-                .await;
-        let open = first(format!(
-            "select coalesce(min(open_at), 0) from limits where open_at > {now} and name like 'publish/%'"
-        ))
-        .await;
-        [due, open, now + 10 * MINUTE].into_iter().filter(|&time| time > now).min().unwrap_or(now + TICK)
+        // Held up by room alone, which a start may make at any moment.
+        let startable = format!(
+            "select count(*) from tasks t where t.state = 'waiting' and t.due_at <= {now} and not exists (
+                select 1 from limits l where l.name = 'publish/' || t.creator and l.open_at > {now})"
+        );
+        if first(startable).await > 0 {
+            return now + TICK;
+        }
+        let due = format!("select coalesce(min(due_at), 0) from tasks where state = 'waiting' and due_at > {now}");
+        let open =
+            format!("select coalesce(min(open_at), 0) from limits where open_at > {now} and name like 'publish/%'");
+        let times = [first(due).await, first(open).await, now + HOUR];
+        times.into_iter().filter(|&time| time > now).min().unwrap_or(now + TICK)
     }
 
     /// What the workers do now; when one of them has something to do again.
@@ -186,6 +204,7 @@ impl World {
         let Some(task) = self.stream.pop_front() else { return Doing::Nothing };
         let tx = self.db.tx().await;
         let row = tx.task(task).await.expect("read").expect("a row");
+        self.due.entry(task).or_insert(row.task.due_at);
         let asks = self.asks(&row.creator);
         let verdict = match self.stage {
             Stage::Edit => limit::take(&tx, &asks).await.expect("asked"),
@@ -202,7 +221,7 @@ impl World {
                 tx.put_task(&row.task, &running).await.expect("written");
                 if self.stage == Stage::Edit {
                     tx.mark_permitted(task).await.expect("written");
-                    self.begun.push((row.account, row.task.due_at, tx.now()));
+                    self.begun.push((row.account, self.due[&task], tx.now()));
                     Doing::Sending(task, tx.now() + SENDING)
                 } else {
                     Doing::Asking(task, tx.now() + ASKING)
@@ -220,7 +239,7 @@ impl World {
         let doing = match limit::take(&tx, &self.asks(&row.creator)).await.expect("asked") {
             Verdict::Open => {
                 tx.mark_permitted(task).await.expect("written");
-                self.begun.push((row.account, row.task.due_at, tx.now()));
+                self.begun.push((row.account, self.due[&task], tx.now()));
                 Doing::Sending(task, tx.now() + SENDING)
             }
             Verdict::Closed { until, reason } => {
