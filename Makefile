@@ -1,12 +1,12 @@
 # Each target's comment is its line in `make help`.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test torture bench sizing fleet limits lint deploy doc deny build release setup test-servers clean reset
+.PHONY: help demo up test torture torture-report bench sizing fleet limits lint deploy doc deny build release setup test-servers clean reset
 
 CARGO ?= cargo
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 help: ## Show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup ## One clip from upload to POSTED on the TikTok sandbox
 	@scripts/demo.sh
@@ -17,14 +17,20 @@ up: setup ## Run everything until Ctrl-C
 test: setup test-servers ## Run all tests
 	@# The benches run once and small, so that they can't rot.
 	$(CARGO) test --locked --quiet --bench streams --bench sizing
+	@# The torture's share comes first, since whoever reads the end looks for the summary of the suite.
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		$(CARGO) nextest run --locked --features torture --test torture && \
 		$(CARGO) test --locked --doc --quiet && $(CARGO) nextest run --locked; \
 	else \
-		$(CARGO) test --locked; \
+		$(CARGO) test --locked --features torture --test torture && $(CARGO) test --locked; \
 	fi
 
 torture: setup test-servers ## Kill it for TORTURE_SECONDS (600) from TORTURE_SEED (1) on
+	@# TORTURE_ROWS, TORTURE_SIDE_BY_SIDE and TORTURE_RESULTS: see tests/torture/budget.rs.
 	$(CARGO) test --locked --features torture --test torture -- --ignored --nocapture budget
+
+torture-report: ## Print what docs/torture.jsonl holds, as the README's table
+	@$(CARGO) test --locked --quiet --features torture --test torture -- --ignored --nocapture report
 
 bench: setup ## Run the benches
 	$(CARGO) bench --locked --bench streams
@@ -42,6 +48,7 @@ limits: setup test-servers ## Hold the limits for LIMITS_SECONDS (1200) under ki
 lint: ## Check format, lints and shell scripts
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --features torture --lib --bins --test torture -- -D warnings
 	@for script in scripts/*.sh deploy/*.sh .ci/run; do bash -n "$$script" || exit 1; done
 	@if command -v shellcheck >/dev/null 2>&1; then shellcheck scripts/*.sh deploy/*.sh .ci/run; fi
 

@@ -84,6 +84,14 @@ impl Stage {
         }
     }
 
+    /// The stage whose settlement makes this one's tasks, one at a time, and appends them.
+    pub fn fed_by(self) -> Option<Stage> {
+        match self {
+            Stage::Publish => Some(Stage::Edit),
+            Stage::Edit | Stage::Confirm => None,
+        }
+    }
+
     /// The stream this stage's tasks are released to, and the name of the group that reads it is the stage's own.
     pub fn stream(self) -> Option<&'static str> {
         match self {

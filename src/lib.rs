@@ -4,6 +4,7 @@
 //! worker holds nothing. `ARCHITECTURE.md` tells the whole story; the modules stand here in the order in which a
 //! video meets them.
 
+pub mod budget;
 pub mod config;
 pub mod event;
 pub mod outage;
@@ -22,6 +23,8 @@ pub mod tiktok;
 pub mod access;
 pub mod account;
 pub mod control;
+pub mod creator;
+pub mod forecast;
 pub mod ingest;
 pub mod limit;
 pub mod relay;

@@ -1,8 +1,8 @@
 //! A task, and the rules by which it moves. Pure: the ledger runs these functions inside its transactions, and the
 //! model in the tests drives the same ones through every crash that it can think of.
 //!
-//! A task is one stage of one video. It is `waiting` (with a due time), `queued` (released to its stream), `running`
-//! (under a lease) or ended. Every function takes the row as it is and gives the row as it shall be, or says why not;
+//! A task is one stage of one video. It is `waiting` (with a due time), `queued` (released to its stream, or read from it
+//! and set aside), `running` (under a lease) or ended. Every function takes the row as it is and gives the row as it shall be, or says why not;
 //! the ledger writes the new row only where the old one still stands.
 
 use std::time::Duration;
@@ -18,6 +18,10 @@ pub const POISON: u32 = 3;
 /// When a task is due that its worker gave back: before all that waits its turn. The next free worker takes it straight
 /// from the ledger, so that a stop of its worker costs it no place in the line.
 pub const HANDED_BACK: i64 = 0;
+
+/// When a task is due that is held: it waits for what a person decides, not for a time. The end of the year 9999, which
+/// every calendar can still write.
+pub const HELD: i64 = 253_402_300_799_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -66,7 +70,7 @@ pub struct Task {
     /// The sequence number of its last release, over all tasks of the ledger; 0 before the first.
     pub seq: i64,
     pub queued_at: i64,
-    /// The stream entry under which it was leased.
+    /// The stream entry under which it was leased, or, of a queued one, set aside.
     pub entry: Option<String>,
     /// When its last run began.
     pub started_at: Option<i64>,
@@ -132,6 +136,10 @@ impl Task {
             token: None,
             lease_until: 0,
         }
+    }
+
+    pub fn is_held(&self) -> bool {
+        self.state == State::Waiting && self.due_at >= HELD
     }
 
     /// Rule 2: what is due goes out to its stream, under the next sequence number.
@@ -232,6 +240,20 @@ impl Task {
         }
     }
 
+    /// Rule 3, for what was read ahead of a free slot: whoever is free next starts it from the ledger, under this entry.
+    pub fn set_aside(&self, entry: String) -> Result<Task, Refused> {
+        match self.state {
+            State::Queued => Ok(Task { entry: Some(entry), ..self.clone() }),
+            State::Waiting | State::Running => Err(Refused::WrongState),
+            State::Done | State::Dead | State::Review | State::Canceled => Err(Refused::Ended),
+        }
+    }
+
+    /// Whether an entry of it has been read, and a lease is all it waits for.
+    pub fn is_set_aside(&self) -> bool {
+        self.state == State::Queued && self.entry.is_some()
+    }
+
     /// Rule 8: a queued task whose entry must have been lost is released anew. Who calls this has shown that it was
     /// overtaken, or that a reader found its stream empty.
     pub fn doubt(&self, now: i64) -> Result<Task, Refused> {
@@ -261,6 +283,19 @@ impl Task {
         }
     }
 
+    /// A person wants it at another time; one that is over means now. A limit or a fault that it waits for still counts.
+    pub fn reschedule(&self, at: i64, now: i64) -> Result<Task, Refused> {
+        match self.state {
+            State::Waiting if self.wait.is_some() && self.due_at >= at => Ok(self.clone()),
+            State::Waiting => Ok(self.waiting(at.max(now))),
+            // Its entry is on the stream. Whoever reads it finds that it is not due.
+            State::Queued if at > now => Ok(self.waiting(at)),
+            State::Queued => Ok(self.clone()),
+            State::Running => Err(Refused::Leased),
+            State::Done | State::Dead | State::Review | State::Canceled => Err(Refused::Ended),
+        }
+    }
+
     /// There is news of what it asks for: due now, whatever it waits for.
     pub fn hasten(&self, now: i64) -> Result<Task, Refused> {
         match self.state {
@@ -285,6 +320,11 @@ impl Task {
             return Err(Refused::WrongState);
         }
         Ok(Task { attempts: 0, takeovers: 0, ..self.waiting(due_at.max(self.lease_until)) })
+    }
+
+    /// An operator has seen it and leaves it at that: no dead letter any more, and still ended.
+    pub fn dismiss(&self) -> Result<Task, Refused> {
+        if self.state == State::Dead { Ok(self.ended(State::Canceled)) } else { Err(Refused::WrongState) }
     }
 
     /// An operator frees the lease of a worker that is gone; counts stay as they are.

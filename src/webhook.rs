@@ -16,7 +16,7 @@ use crate::access;
 use crate::account::Tokens;
 use crate::event::Stage;
 use crate::health::Health;
-use crate::ledger::{AccountState, Ledger, LedgerError, NewWebhook, Webhook};
+use crate::ledger::{AccountState, Ledger, LedgerError, NewWebhook, Status, TaskRow, Tx, Webhook};
 use crate::task::State;
 use crate::tiktok::refusal::Class;
 use crate::tiktok::webhook::{Notice, Topic};
@@ -31,6 +31,10 @@ const IN_HAND: i64 = 120 * 1000;
 const SHORTEST: i64 = 1000;
 const LONGEST: i64 = 10 * 60 * 1000;
 const AT_ONCE: i64 = 50;
+const PUBLIC: &str = "post.publish.publicly_available";
+/// In TikTok's spelling, and in the dictionary's.
+const NOT_PUBLIC: [&str; 2] =
+    ["post.publish.no_longer_publicaly_available", "post.publish.no_longer_publicly_available"];
 
 /// Stores a webhook whose signature held. The same one again changes nothing.
 pub async fn keep(ledger: &Ledger, body: &[u8], notice: Notice) -> Result<(), LedgerError> {
@@ -81,7 +85,7 @@ impl Webhooks {
             }
             health.beat("webhooks");
             if let Err(error) = this.round(turns.is_multiple_of(600)).await {
-                tracing::warn!(%error, "webhooks could not be looked at; tried again");
+                error.tell("webhooks could not be looked at; tried again");
             }
             turns = turns.wrapping_add(1);
         }
@@ -138,7 +142,11 @@ impl Webhooks {
         }
         match row.task.state {
             State::Running | State::Queued => return Ok(Made::Later("its status is being asked")),
-            State::Done | State::Dead | State::Review | State::Canceled => return Ok(Made::Settled("known already")),
+            State::Done => {
+                let posted = tx.video(row.task.video).await?.is_some_and(|video| video.status == Status::Posted);
+                return self.after_the_end(tx, webhook, &row, posted).await;
+            }
+            State::Dead | State::Review | State::Canceled => return Ok(Made::Settled("known already")),
             State::Waiting => {}
         }
         if let Ok(now) = row.task.hasten(tx.now()) {
@@ -147,6 +155,24 @@ impl Webhooks {
         tx.note(row.task.video, Some(Stage::Confirm), "webhook", json!({ "event": webhook.event })).await?;
         tx.commit().await?;
         Ok(Made::Settled("its status is asked"))
+    }
+
+    /// A post that is out may become public days later, or be taken from the public: the one is asked about again, the other
+    /// is noted, since there is nothing to do about it.
+    async fn after_the_end(&self, tx: Tx, webhook: &Webhook, row: &TaskRow, posted: bool) -> Result<Made, LedgerError> {
+        let made = match (Topic::of(&webhook.event), webhook.event.as_str()) {
+            (Topic::Post, PUBLIC) if posted => {
+                if let Ok(again) = row.task.replay(tx.now()) {
+                    tx.put_task(&row.task, &again).await?;
+                }
+                "its status is asked"
+            }
+            (Topic::Post, event) if posted && NOT_PUBLIC.contains(&event) => "noted",
+            _ => return Ok(Made::Settled("known already")),
+        };
+        tx.note(row.task.video, Some(Stage::Confirm), "webhook", json!({ "event": webhook.event })).await?;
+        tx.commit().await?;
+        Ok(Made::Settled(made))
     }
 
     /// A refresh tells: TikTok refuses it if the authorization is gone, and the account then needs its person. What was

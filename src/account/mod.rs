@@ -7,17 +7,19 @@
 
 mod add;
 pub mod connect;
+mod remove;
 mod rewrap;
 mod tokens;
 
 pub use add::{AddError, NewTokens, add};
-pub use rewrap::rewrap;
+pub use remove::{Revoked, remove};
+pub use rewrap::{Rewrapped, rewrap};
 pub use tokens::{Access, Tokens};
 
 use secrecy::SecretString;
 
 use crate::ledger::{Account, TokenPair};
-use crate::seal::{Context, KeyRing, SealError};
+use crate::seal::{Context, KeyRing, SealError, key_id};
 
 const ACCESS: &str = "access_token";
 const REFRESH: &str = "refresh_token";
@@ -54,6 +56,23 @@ impl Vault {
             Err(SealError::UnknownKey(key)) => Some(key),
             Ok(_) | Err(_) => None,
         }
+    }
+
+    /// Whether an account's tokens open, and why not.
+    pub fn opens(&self, account: &Account) -> Result<(), SealError> {
+        self.open(ACCESS, &account.id, &account.tokens.access)?;
+        self.open(REFRESH, &account.id, &account.tokens.refresh).map(drop)
+    }
+
+    /// Whether some of an account's tokens are under another key than the newest.
+    pub fn is_older(&self, account: &Account) -> bool {
+        let newest = self.ring.ids().next();
+        [&account.tokens.access, &account.tokens.refresh].into_iter().any(|sealed| key_id(sealed) != newest)
+    }
+
+    /// The ids of the keys that this process has, newest first.
+    pub fn key_ids(&self) -> Vec<&str> {
+        self.ring.ids().collect()
     }
 
     fn context<'a>(&'a self, purpose: &'a str, owner: &'a str) -> Context<'a> {

@@ -221,6 +221,7 @@ fn no_outcome(refusal: Refusal) -> Refusal {
     match refusal.class {
         Class::Transient | Class::Throttled { .. } | Class::NeedsReconnect => refusal,
         Class::TokenExpired
+        | Class::NeedsChange
         | Class::PermanentForVideo
         | Class::PermanentForAccount
         | Class::Bug

@@ -31,7 +31,7 @@ pub(super) async fn add(config: &Config, add: AccountAdd, manner: Manner) -> Res
     let text = stdin()?;
     let tokens: NewTokens = serde_json::from_str(&text)
         .map_err(|error| Failure::failed(format!("stdin: {}", unreadable(&error, TOKENS))))?;
-    let ledger = parts::ledger(config).await?;
+    let ledger = opened(config, manner).await?;
     let vault = vault(config, &ledger).await?;
     let line = Line { id: add.id, open_id: add.open_id, display_name: add.display_name, user: add.user, tokens };
     let lines = vec![("stdin".to_owned(), line)];
@@ -56,7 +56,7 @@ pub(super) async fn import(config: &Config, manner: Manner) -> Result<(), Failur
     if lines.is_empty() && wrong.is_empty() {
         return Err(Failure::new(Exit::NothingMatched, "stdin holds no account"));
     }
-    let ledger = parts::ledger(config).await?;
+    let ledger = opened(config, manner).await?;
     let vault = vault(config, &ledger).await?;
     // What can't be read keeps the others from being written, but not from being checked.
     let (number, write) = (lines.len(), wrong.is_empty() && !manner.dry_run);
@@ -69,6 +69,11 @@ pub(super) async fn import(config: &Config, manner: Manner) -> Result<(), Failur
     }
     wrong.push("nothing was imported; correct these lines and import all of them again".to_owned());
     Err(Failure::failed(wrong.join("\n")))
+}
+
+/// A trial makes and migrates nothing.
+async fn opened(config: &Config, manner: Manner) -> Result<Ledger, Failure> {
+    if manner.dry_run { parts::ledger_as_it_is(config).await } else { parts::ledger(config).await }
 }
 
 const TOKENS: &str = "expected a JSON object with \"access_token\" and \"refresh_token\" (and optional \"expires_in\" and \

@@ -1,9 +1,12 @@
 //! The commands that work on the stores, as the command line reads them. All others are clients of the HTTP API.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::config::Role;
 use crate::event::Stage;
+use crate::sandbox::Fault;
 
 #[derive(Debug, Clone)]
 pub enum ServerCommand {
@@ -11,11 +14,9 @@ pub enum ServerCommand {
     Serve,
     Work(Workers),
     Migrate(Migrate),
-    Doctor,
-    Sandbox {
-        /// Address and port.
-        listen: String,
-    },
+    /// None: what the configuration looks like.
+    Doctor(Option<Judged>),
+    Sandbox(SandboxArgs),
     Keys(Keys),
     AccountsAdd(AccountAdd),
     /// JSON lines from stdin.
@@ -30,11 +31,28 @@ impl ServerCommand {
             Self::Serve => Role::Serve,
             Self::Work(_) => Role::Work,
             Self::Migrate(_) => Role::Migrate,
-            Self::Doctor => Role::Doctor,
-            Self::Sandbox { .. } => Role::Sandbox,
+            Self::Doctor(_) => Role::Doctor,
+            Self::Sandbox(_) => Role::Sandbox,
             Self::Keys(_) | Self::AccountsAdd(_) | Self::AccountsImport => Role::Stores,
         }
     }
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct SandboxArgs {
+    /// Address and port to listen on
+    #[arg(long, default_value = "127.0.0.1:3100")]
+    pub listen: String,
+    /// Break on request: TARGET[@NTH]:ACTION[=VALUE][*COUNT], such as chunk@2:cut-after or init:error=500*2; may be
+    /// given several times, and asked for while it runs, too (POST /sandbox/faults)
+    #[arg(long, value_name = "FAULT")]
+    pub fault: Vec<Fault>,
+    /// A file of faults, one a line
+    #[arg(long, value_name = "FILE")]
+    pub faults: Option<PathBuf>,
+    /// Answer as to an app that TikTok has audited: public posts, public accounts
+    #[arg(long)]
+    pub audited: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -56,6 +74,15 @@ impl Workers {
             Self::All => &Stage::STREAMED,
         }
     }
+}
+
+/// What `doctor` judges for: what one may do without, the other needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Judged {
+    /// Everything in one process, which brings along what is not given
+    Up,
+    /// serve, work edit and work publish
+    Fleet,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

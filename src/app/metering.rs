@@ -1,24 +1,40 @@
-//! Writes down what was sent to Redis, by month, purpose and process.
+//! Writes down what was sent to Redis, by month, purpose and process, and tells the budget of the sum.
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
+use crate::budget::{self, Budget};
 use crate::ledger::{Ledger, LedgerError, SystemClock};
 use crate::stream::Meter;
 
 /// What a kill can cost: the commands of this long.
 const EVERY: Duration = Duration::from_secs(5);
 
+/// What is counted, and against what.
+pub(super) struct Metering {
+    pub(super) ledger: Ledger,
+    pub(super) meter: Meter,
+    pub(super) budget: Budget,
+    pub(super) cap: Option<u64>,
+}
+
 /// Until the stop, and once more after it.
-pub(super) async fn run(ledger: Ledger, meter: Meter, process: &'static str, stop: CancellationToken) {
+pub(super) async fn run(metering: Metering, process: &'static str, stop: CancellationToken) {
+    let Metering { ledger, meter, budget, cap } = &metering;
     loop {
         let stopping = tokio::select! {
             () = tokio::time::sleep(EVERY) => false,
             () = stop.cancelled() => true,
         };
-        if let Err(error) = write_down(&ledger, &meter, process).await {
+        if let Err(error) = write_down(ledger, meter, process).await {
             error.tell("the count of Redis commands could not be written; it is kept and tried again");
+        }
+        if let Some(cap) = *cap
+            && let Err(error) = weigh(ledger, budget, cap).await
+        {
+            error.tell("the count of Redis commands could not be read; tried again");
         }
         if stopping {
             return;
@@ -32,7 +48,7 @@ async fn write_down(ledger: &Ledger, meter: &Meter, process: &str) -> Result<(),
         return Ok(());
     }
     let written = async {
-        let month = month(SystemClock::now());
+        let month = budget::month(now());
         let tx = ledger.begin().await?;
         for (purpose, commands) in &counts {
             let commands = i64::try_from(*commands).unwrap_or(i64::MAX);
@@ -47,7 +63,14 @@ async fn write_down(ledger: &Ledger, meter: &Meter, process: &str) -> Result<(),
     done
 }
 
-/// `2026-11`, in UTC: a plan's month.
-fn month(now: i64) -> String {
-    chrono::DateTime::from_timestamp_millis(now).unwrap_or_default().format("%Y-%m").to_string()
+/// What all processes have sent this month, against the cap.
+async fn weigh(ledger: &Ledger, budget: &Budget, cap: u64) -> Result<(), LedgerError> {
+    let now = now();
+    let commands = ledger.usage(&budget::month(now)).await?.into_iter().map(|row| row.commands).sum::<i64>();
+    budget.see(u64::try_from(commands).unwrap_or(0), cap, budget::elapsed(now));
+    Ok(())
+}
+
+fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(SystemClock::now()).unwrap_or_default()
 }

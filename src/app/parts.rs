@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
-use super::patience::{Refusal, connected};
+use super::patience::{Patience, Refusal, connected};
+use super::surroundings::store_shown;
 use super::{Exit, Failure};
 use crate::account::{Tokens, Vault};
 use crate::config::{Config, DatabaseUrl, EncryptionKeys, RedisUrl, StoreConfig, TikTokConfig};
 use crate::ffmpeg::{self, Spool, Tools};
-use crate::ledger::{AccountState, Ledger};
+use crate::ledger::{AccountState, Ledger, Standing};
 use crate::media::{Media, S3};
 use crate::relay::Dispatch;
 use crate::seal::KeyRing;
@@ -23,10 +24,55 @@ use crate::torture;
 
 pub(super) async fn ledger(config: &Config) -> Result<Ledger, Failure> {
     let url = database_url(config);
-    connected("the database (DATABASE_URL)", &config.database.shown(), || async {
-        Ledger::open(secrecy::ExposeSecret::expose_secret(&url)).await.map_err(Refusal::from)
+    connected(DATABASE, &config.database.shown(), Patience::Start, || async {
+        Ledger::open(url.expose_secret()).await.map_err(Refusal::from)
     })
     .await
+}
+
+const DATABASE: &str = "the database (DATABASE_URL)";
+
+/// How far the schema is, and the ledger if it is this program's. Nothing is made or migrated.
+pub(super) async fn look(config: &Config, patience: Patience) -> Result<(Standing, Option<Ledger>), Failure> {
+    let url = database_url(config);
+    connected(DATABASE, &config.database.shown(), patience, || async {
+        Ledger::look(url.expose_secret()).await.map_err(Refusal::from)
+    })
+    .await
+}
+
+/// For commands that only look, and for `--dry-run`.
+pub(super) async fn ledger_as_it_is(config: &Config) -> Result<Ledger, Failure> {
+    let (standing, ledger) = look(config, Patience::Start).await?;
+    ledger.ok_or_else(|| {
+        let exit = match standing {
+            Standing::Newer(_) | Standing::Foreign(_) => Exit::Configuration,
+            _ => Exit::Failed,
+        };
+        Failure::new(exit, format!("{DATABASE} at {}: {}", config.database.shown(), said_of(&standing)))
+    })
+}
+
+/// What a schema's standing means, and what to do about it.
+pub(super) fn said_of(standing: &Standing) -> String {
+    match standing {
+        Standing::Absent => {
+            "there is no file yet; `subiteya migrate` makes it, and so does any process at its start".to_owned()
+        }
+        Standing::Empty => {
+            "it holds no tables yet; `subiteya migrate` makes them, and so does any process at its start".to_owned()
+        }
+        Standing::Behind(missing) => {
+            format!("its schema is behind, without {}: run `subiteya migrate`", missing.join(", "))
+        }
+        Standing::Newer(names) => format!(
+            "its schema is newer than this binary, of a newer SubiteYa with {}; run that one, or take these back with it \
+             (`subiteya migrate down --yes`)",
+            names.join(", ")
+        ),
+        Standing::Foreign(text) => text.clone(),
+        Standing::Current => "its schema is up to date".to_owned(),
+    }
 }
 
 pub(super) fn database_url(config: &Config) -> SecretString {
@@ -36,9 +82,10 @@ pub(super) fn database_url(config: &Config) -> SecretString {
     }
 }
 
-pub(super) async fn media(config: &Config) -> Result<Media, Failure> {
-    let (what, shown, media) = match &config.store {
-        StoreConfig::Local(folder) => ("the object store", folder.display().to_string(), Media::local(folder)),
+pub(super) async fn media(config: &Config, patience: Patience) -> Result<Media, Failure> {
+    let shown = store_shown(&config.store);
+    let (what, media) = match &config.store {
+        StoreConfig::Local(folder) => ("the object store", Media::local(folder)),
         StoreConfig::S3(s3) => {
             let settings = S3 {
                 bucket: s3.bucket.clone(),
@@ -47,31 +94,27 @@ pub(super) async fn media(config: &Config) -> Result<Media, Failure> {
                 access_key_id: s3.access_key_id.clone(),
                 secret_access_key: s3.secret_access_key.clone(),
             };
-            ("the object store (S3_BUCKET)", s3.bucket.clone(), Media::s3(&settings))
+            ("the object store (S3_BUCKET)", Media::s3(&settings))
         }
     };
     let media = media.map_err(|error| Failure::new(Exit::Configuration, format!("{what} at {shown}: {error}")))?;
-    connected(what, &shown, || async { media.check().await.map_err(Refusal::from) }).await?;
+    connected(what, &shown, patience, || async { media.check().await.map_err(Refusal::from) }).await?;
     Ok(media)
 }
 
-pub(super) async fn streams(url: &RedisUrl) -> Result<Streams, Failure> {
+pub(super) async fn streams(url: &RedisUrl, patience: Patience) -> Result<Streams, Failure> {
     let meter = Meter::default();
     let options = Options { authorities: url.authorities().to_vec(), ..Options::default() };
-    let streams = connected("Redis (REDIS_URL)", &url.shown(), || async {
+    connected("Redis (REDIS_URL)", &url.shown(), patience, || async {
         let streams = Streams::connect(url.expose(), options.clone(), meter.clone()).await?;
         streams.recognise().await?;
         Ok::<_, Refusal>(streams)
     })
-    .await?;
-    if let Some(server) = streams.about() {
-        warn_of(server, &url.shown());
-    }
-    Ok(streams)
+    .await
 }
 
 /// A Redis that may lose entries costs time and no video, but its operator should know.
-fn warn_of(server: &Server, shown: &str) {
+pub(super) fn warn_of(server: &Server, shown: &str) {
     if server.evicts() == Some(true) {
         let policy = server.eviction.as_deref().unwrap_or_default();
         tracing::warn!(
@@ -105,6 +148,9 @@ pub(super) async fn tools(config: &Config) -> Result<Tools, Failure> {
 
 pub(super) async fn vault(ledger: &Ledger, keys: &EncryptionKeys) -> Result<Arc<Vault>, Failure> {
     let instance = async {
+        if let Some(known) = ledger.setting("instance").await? {
+            return Ok(known);
+        }
         let tx = ledger.begin().await?;
         let instance = tx.instance().await?;
         tx.commit().await?;
@@ -169,6 +215,6 @@ pub(super) fn publisher(
         vault,
         config: config.stages.publish.clone(),
         times: Times::default().floored().scaled(),
-        rules: ChunkRules::default().cut(),
+        rules: ChunkRules::from(config.chunks).cut(),
     }
 }

@@ -11,8 +11,26 @@ use crate::media::MediaError;
 use crate::outcome::backoff;
 use crate::stream::StreamError;
 
-/// How long a service may be away at start.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a service may be away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// At a start: its machine may be starting, too.
+    Start,
+    /// Who asks wants to know how it is now.
+    Now,
+}
+
+impl Patience {
+    fn long(self) -> Duration {
+        match self {
+            Patience::Start => Duration::from_secs(30),
+            Patience::Now => Duration::ZERO,
+        }
+    }
+}
+
+/// How long a single attempt may take for one who is in a hurry.
+const ATTEMPT: Duration = Duration::from_secs(10);
 
 /// Why an attempt failed.
 pub(super) enum Refusal {
@@ -23,23 +41,35 @@ pub(super) enum Refusal {
 }
 
 /// `what` names the service and its setting, as in "Redis (REDIS_URL)"; `shown` is its address without secrets.
-pub(super) async fn connected<T, F>(what: &str, shown: &str, mut attempt: impl FnMut() -> F) -> Result<T, Failure>
+pub(super) async fn connected<T, F>(
+    what: &str,
+    shown: &str,
+    patience: Patience,
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, Refusal>>,
 {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience.long();
+    let least = if patience == Patience::Now { ATTEMPT } else { Duration::from_secs(1) };
     let mut tries = 0;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let refusal = match tokio::time::timeout(left.max(Duration::from_secs(1)), attempt()).await {
+        let refusal = match tokio::time::timeout(left.max(least), attempt()).await {
             Ok(Ok(connected)) => return Ok(connected),
             Ok(Err(refusal)) => refusal,
             Err(_) => Refusal::Away("it does not answer".to_owned()),
         };
         match refusal {
             Refusal::Wrong(text) => {
+                let text = text.trim_end_matches('.');
                 let message = format!("{what} at {shown}: {text}; correct the setting and start again");
                 return Err(Failure::new(Exit::Configuration, message));
+            }
+            Refusal::Away(text) if patience == Patience::Now => {
+                let text = text.trim_end_matches('.');
+                let message = format!("{what} at {shown} can't be reached: {text}; start it, or correct the setting");
+                return Err(Failure::unavailable(message));
             }
             Refusal::Away(text) => {
                 tries += 1;
@@ -47,14 +77,14 @@ where
                 if Instant::now() + pause >= deadline {
                     let message = format!(
                         "{what} at {shown} can't be reached: {text}; tried for {} s. Start it, or correct the setting",
-                        PATIENCE.as_secs()
+                        patience.long().as_secs()
                     );
                     return Err(Failure::unavailable(message));
                 }
                 if tries == 1 {
                     tracing::info!(
                         "{what} at {shown} can't be reached yet ({text}); trying for {} s",
-                        PATIENCE.as_secs()
+                        patience.long().as_secs()
                     );
                 }
                 sleep(pause).await;

@@ -7,8 +7,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::metering::{self, Metering};
 use super::signals::Signals;
-use super::{Failure, metering, parts};
+use super::{Exit, Failure, parts};
 use crate::account::connect::Connect;
 use crate::account::{Tokens, Vault};
 use crate::config::Config;
@@ -19,6 +20,7 @@ use crate::http::{self, AppState};
 use crate::ledger::Ledger;
 use crate::media::Media;
 use crate::relay::{self, Dispatch};
+use crate::stage::Acks;
 use crate::stage::publish::{Confirm, Publish, Publisher};
 use crate::stage::{Engine, Stop, Times, Work, due, edit::Edit, streamed};
 use crate::stream::Streams;
@@ -55,17 +57,24 @@ impl Process {
         streams: Option<Streams>,
         name: &'static str,
     ) -> Self {
+        let dispatch = Dispatch::new(streams, config.stages.clone());
         let metered = CancellationToken::new();
         let mut loops = JoinSet::new();
-        if let Some(streams) = &streams {
-            let counting = metering::run(ledger.clone(), streams.meter().clone(), name, metered.clone());
+        if let Some(streams) = dispatch.streams() {
+            let metering = Metering {
+                ledger: ledger.clone(),
+                meter: streams.meter().clone(),
+                budget: dispatch.budget().clone(),
+                cap: config.redis.metered_commands(),
+            };
+            let counting = metering::run(metering, name, metered.clone());
             loops.spawn(async move {
                 counting.await;
                 "metering"
             });
         }
         Self {
-            dispatch: Dispatch::new(streams, config.stages.clone()),
+            dispatch,
             config,
             ledger,
             media,
@@ -85,7 +94,7 @@ impl Process {
             times: Times::default().paced(),
             stop: self.stop.clone(),
             health: self.health.clone(),
-            owing: Arc::default(),
+            acks: Acks::default(),
         }
     }
 
@@ -152,11 +161,10 @@ impl Process {
     }
 
     pub(super) async fn serve(&mut self, tools: Arc<Tools>) -> Result<std::net::SocketAddr, Failure> {
+        self.opens_tokens().await?;
         let http = &self.config.http;
-        let address = format!("{}:{}", http.host, http.port);
-        let listener = TcpListener::bind((http.host.as_str(), http.port)).await.map_err(|error| {
-            Failure::failed(format!("{address} can't be listened on: {error}; set HOST or PORT to another one"))
-        })?;
+        let listener = TcpListener::bind((http.host.as_str(), http.port));
+        let listener = listener.await.map_err(|error| not_listening(&http.host, http.port, &error))?;
         let local = listener.local_addr().map_err(|error| Failure::failed(error.to_string()))?;
         let state = AppState::new(http::Parts {
             ledger: self.ledger.clone(),
@@ -188,6 +196,26 @@ impl Process {
         let webhooks = Webhooks { tokens: Tokens::new(ledger.clone(), vault, client), ledger };
         self.run("webhooks", webhooks.run(self.health.clone(), self.stop.reading.clone()));
         Ok(())
+    }
+
+    /// With another installation's key it would connect accounts that no publisher can open, and answer webhooks for none.
+    async fn opens_tokens(&self) -> Result<(), Failure> {
+        let Some(keys) = &self.config.keys else { return Ok(()) };
+        parts::opens_tokens(&self.ledger, &*parts::vault(&self.ledger, keys).await?).await
+    }
+
+    /// An editor opens no token, so it works on; but whoever set its key should know before a publisher ends over it.
+    pub(super) async fn warns_of_its_key(&self) -> Result<(), Failure> {
+        match self.opens_tokens().await {
+            Err(failure) if failure.exit == Exit::Configuration => {
+                tracing::warn!(
+                    "{}; editing needs no token and goes on, `serve` and `work publish` end over it",
+                    failure.message
+                );
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     async fn tiktok(&self) -> Result<Option<(Client, Arc<Vault>)>, Failure> {
@@ -251,4 +279,22 @@ impl Process {
         parts::opens_tokens(&self.ledger, &vault).await?;
         Ok(parts::publisher(&self.config, &self.ledger, &self.dispatch, &self.media, (client, vault)))
     }
+}
+
+/// Names the variable that has to change: a port that is taken stays so until somebody looks.
+fn not_listening(host: &str, port: u16, error: &std::io::Error) -> Failure {
+    use std::io::ErrorKind;
+    let text = match error.kind() {
+        ErrorKind::AddrInUse => format!(
+            "PORT: something listens on {host}:{port} already; stop it, or set PORT to another one (0: any that is free)"
+        ),
+        ErrorKind::PermissionDenied => {
+            format!("PORT: listening on {host}:{port} is not allowed ({error}); set PORT to one above 1023")
+        }
+        _ => format!(
+            "HOST: {host} can't be listened on ({error}); expected an address of this machine; set it like HOST=127.0.0.1 \
+             or HOST=0.0.0.0"
+        ),
+    };
+    Failure::new(Exit::Configuration, text)
 }

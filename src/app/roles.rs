@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use super::patience::Patience;
 use super::process::Process;
 use super::signals::Signals;
+use super::surroundings::Surroundings;
 use super::{Failure, Workers, parts};
 use crate::config::Config;
 use crate::event::Stage;
@@ -45,6 +47,9 @@ pub(super) async fn work(config: Config, workers: Workers) -> Result<(), Failure
         () = signals.next() => return Ok(()),
     };
     let mut process = process?;
+    if workers == Workers::Edit {
+        process.warns_of_its_key().await?;
+    }
     if let Some(tools) = tools {
         process.tend_spool(&tools);
         let edit = parts::edit(&process.config, &process.ledger, &process.dispatch, &process.media, tools);
@@ -62,13 +67,21 @@ pub(super) async fn work(config: Config, workers: Workers) -> Result<(), Failure
 /// Ledger, object store and, where it is enabled, Redis.
 pub(super) async fn stores(config: Config, name: &'static str) -> Result<Process, Failure> {
     let ledger = parts::ledger(&config).await?;
-    let media = parts::media(&config).await?;
+    let media = parts::media(&config, Patience::Start).await?;
     let streams: Option<Streams> = match &config.redis.url {
-        Some(url) if config.redis.enabled => Some(parts::streams(url).await?),
+        Some(url) if config.redis.enabled => {
+            let streams = parts::streams(url, Patience::Start).await?;
+            if let Some(server) = streams.about() {
+                parts::warn_of(server, &url.shown());
+            }
+            Some(streams)
+        }
         Some(_) | None => None,
     };
     if streams.is_none() {
         tracing::warn!("Redis is disabled (ENABLE_REDIS=false): uploads are accepted and wait in the ledger");
     }
+    // Not before, so that a start that fails says one thing only: what it couldn't reach.
+    Surroundings::of(&config).log(name);
     Ok(Process::new(config, ledger, media, streams, name))
 }

@@ -1,15 +1,16 @@
 //! `sandbox`: the TikTok sandbox on its own.
 
 use super::signals::Signals;
-use super::{Exit, Failure};
+use super::{Exit, Failure, SandboxArgs};
 use crate::config::Config;
-use crate::sandbox::{Options, Sandbox};
+use crate::sandbox::{Fault, Options, Sandbox};
 
 /// The key and secret of its app, unless TIKTOK_CLIENT_KEY and TIKTOK_CLIENT_SECRET say others.
 const APP: (&str, &str) = ("sandbox", "sandbox-secret");
 
-pub(super) async fn run(config: &Config, listen: &str) -> Result<(), Failure> {
+pub(super) async fn run(config: &Config, args: SandboxArgs) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
+    let (listen, faults) = (args.listen.as_str(), faults(&args)?);
     let address = listen.parse().map_err(|_| {
         Failure::new(
             Exit::Usage,
@@ -21,6 +22,8 @@ pub(super) async fn run(config: &Config, listen: &str) -> Result<(), Failure> {
     let mut options = Options::new(config.data.join("sandbox"), key.clone(), "");
     options.client_secret = secret;
     options.listen = address;
+    options.audited = args.audited;
+    options.faults = faults;
     let sandbox = Sandbox::start(options).await.map_err(|error| Failure::failed(error.to_string()))?;
     println!("{}", sandbox.base_url());
     eprintln!(
@@ -29,4 +32,15 @@ pub(super) async fn run(config: &Config, listen: &str) -> Result<(), Failure> {
     signals.next().await;
     sandbox.shutdown().await;
     Ok(())
+}
+
+/// Those of the flags, then those of the file.
+fn faults(args: &SandboxArgs) -> Result<Vec<Fault>, Failure> {
+    let mut faults = args.fault.clone();
+    if let Some(file) = &args.faults {
+        let wrong = |why: String| Failure::new(Exit::Usage, format!("--faults {}: {why}", file.display()));
+        let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+        faults.extend(Fault::read_all(&text).map_err(|error| wrong(error.to_string()))?);
+    }
+    Ok(faults)
 }

@@ -4,11 +4,12 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::embedded::existing_encryption_keys;
-use super::{Exit, Failure, Keys, Manner, Migrate, Output, RoleName, parts};
+use super::{Exit, Failure, Keys, Manner, Migrate, Output, RoleName, drawn, parts};
 use crate::access;
 use crate::account::{self, Vault};
 use crate::config::Config;
 use crate::ledger::{ConnectError, Ledger, LedgerError, Role, migrate_down, migration_status};
+use crate::migrations;
 
 pub(super) fn unavailable(error: LedgerError) -> Failure {
     Failure::unavailable(error.to_string())
@@ -23,35 +24,66 @@ pub(super) async fn migrate(config: &Config, step: Migrate, manner: Manner) -> R
     match step {
         Migrate::Up if manner.dry_run => {}
         Migrate::Up => drop(parts::ledger(config).await?),
-        Migrate::Down if manner.dry_run => {}
+        Migrate::Down if manner.dry_run => {
+            let applied = migration_status(url.expose_secret()).await.map_err(failed)?;
+            match applied.iter().rev().find(|(_, applied)| *applied) {
+                Some((name, _)) => println!("{name} would be taken back; with it goes {}", migrations::lost_with(name)),
+                None => println!("no migration is applied, so none would be taken back"),
+            }
+        }
         Migrate::Down => {
             if !manner.yes {
-                let text = "taking a migration back deletes what it had added; say --yes to do it";
+                let text =
+                    "taking a migration back deletes what it had added (--dry-run says what); say --yes to do it";
                 return Err(Failure::new(Exit::Usage, text));
             }
             migrate_down(url.expose_secret(), Some(1)).await.map_err(failed)?;
         }
         Migrate::Status => {}
     }
-    for (name, applied) in migration_status(url.expose_secret()).await.map_err(failed)? {
+    let migrations = migration_status(url.expose_secret()).await.map_err(failed)?;
+    if manner.output == Output::Json {
+        let list: Vec<_> =
+            migrations.iter().map(|(name, applied)| json!({ "name": name, "applied": applied })).collect();
+        println!("{}", json!({ "migrations": list }));
+        return Ok(());
+    }
+    for (name, applied) in migrations {
         println!("{name}  {}", if applied { "applied" } else { "missing" });
     }
     Ok(())
 }
 
 pub(super) async fn keys(config: &Config, command: Keys, manner: Manner) -> Result<(), Failure> {
-    let ledger = parts::ledger(config).await?;
+    let only_looks = manner.dry_run || command == Keys::List;
+    let ledger = if only_looks { parts::ledger_as_it_is(config).await? } else { parts::ledger(config).await? };
     match command {
         Keys::Create { user, role } => create_key(&ledger, &user, role, manner).await,
         Keys::List => list_keys(&ledger, manner).await,
         Keys::Revoke { ids } => revoke_keys(&ledger, &ids, manner).await,
         Keys::Rewrap => {
             let vault = vault(config, &ledger).await?;
-            let moved = account::rewrap(&ledger, &vault).await.map_err(|error| Failure::failed(error.to_string()))?;
-            println!("{moved} accounts' tokens are under the newest key now");
-            Ok(())
+            rewrap(&ledger, &vault, manner).await
         }
     }
+}
+
+async fn rewrap(ledger: &Ledger, vault: &Vault, manner: Manner) -> Result<(), Failure> {
+    let done = account::rewrap(ledger, vault, !manner.dry_run).await;
+    let done = done.map_err(|error| Failure::failed(error.to_string()))?;
+    let verb = if manner.dry_run { "would be moved to" } else { "were moved to" };
+    println!("{} accounts' tokens {verb} the newest key", done.moved);
+    if done.needs.is_empty() || manner.dry_run {
+        return Ok(());
+    }
+    let mut lines: Vec<String> =
+        done.needs.iter().map(|(what, key)| format!("{what} still needs the key {key}")).collect();
+    lines.push(
+        "keep these keys in ENCRYPTION_KEY, start every process with the newest key first, and run this again; uploads and \
+         logins that are under way end by themselves within two hours"
+            .to_owned(),
+    );
+    Err(Failure::failed(lines.join("\n")))
 }
 
 async fn create_key(ledger: &Ledger, user: &str, role: RoleName, manner: Manner) -> Result<(), Failure> {
@@ -98,13 +130,11 @@ async fn list_keys(ledger: &Ledger, manner: Manner) -> Result<(), Failure> {
             println!("{}", json!({ "keys": list }));
         }
         Output::Table => {
-            let mut table = comfy_table::Table::new();
-            table.load_style(comfy_table::presets::NOTHING).set_header(["ID", "USER", "ROLE", "STATE"]);
-            for key in keys {
+            let rows = keys.iter().map(|key| {
                 let state = if key.revoked_at.is_some() { "revoked" } else { "active" };
-                table.add_row([key.id.as_str(), &key.user, key.role.as_str(), state]);
-            }
-            println!("{table}");
+                vec![key.id.clone(), key.user.clone(), key.role.as_str().to_owned(), state.to_owned()]
+            });
+            println!("{}", drawn(&["ID", "USER", "ROLE", "STATE"], rows));
         }
     }
     Ok(())

@@ -8,10 +8,11 @@ use url::Url;
 
 use super::embedded::{DataFolder, EmbeddedRedis, OPERATOR_KEY, SANDBOX_URL};
 use super::signals::Signals;
+use super::surroundings::{Surroundings, store_shown};
 use super::{Failure, parts, roles};
 use crate::access;
 use crate::account::{self, NewTokens, Vault};
-use crate::config::{Config, TikTokApp, TikTokConfig};
+use crate::config::{Config, DatabaseUrl, StoreConfig, TikTokApp, TikTokConfig};
 use crate::ledger::{Ledger, LedgerError, Role};
 use crate::sandbox::{CreatorSpec, Limits, Options, Sandbox};
 
@@ -156,24 +157,15 @@ async fn sandbox_account(ledger: &Ledger, vault: &Vault, sandbox: &Sandbox) -> R
 
 /// Which parts are embedded and which were given, and where to go.
 fn say(config: &Config, redis: bool, sandbox: Option<&Sandbox>, address: &str, link: &str) {
-    let embedded = |is: bool| if is { " (embedded)" } else { "" };
-    let redis_shown = match &config.redis.url {
-        Some(url) => url.shown(),
-        None => "disabled: uploads wait in the ledger".to_owned(),
-    };
-    let store = match &config.store {
-        crate::config::StoreConfig::Local(folder) => format!("{} (embedded)", folder.display()),
-        crate::config::StoreConfig::S3(s3) => format!("S3 bucket {}", s3.bucket),
-    };
-    let sqlite = matches!(config.database, crate::config::DatabaseUrl::Sqlite(_));
-    let tiktok = sandbox.map_or_else(
-        || config.tiktok.as_ref().map(|tiktok| tiktok.api_url.to_string()).unwrap_or_default(),
-        |sandbox| format!("the sandbox at {} (embedded)", sandbox.base_url()),
-    );
-    println!("database   {}{}", config.database.shown(), embedded(sqlite));
-    println!("objects    {store}");
-    println!("redis      {redis_shown}{}", embedded(redis));
-    println!("tiktok     {tiktok}");
+    let marked = |shown: String, is: bool| if is { format!("{shown} (embedded)") } else { shown };
+    let mut shown = Surroundings::of(config);
+    if let Some(sandbox) = sandbox {
+        shown.tiktok = format!("the sandbox at {}", sandbox.base_url());
+    }
+    println!("database   {}", marked(config.database.shown(), matches!(config.database, DatabaseUrl::Sqlite(_))));
+    println!("objects    {}", marked(store_shown(&config.store), matches!(config.store, StoreConfig::Local(_))));
+    println!("redis      {}", marked(shown.redis, redis));
+    println!("tiktok     {}", marked(shown.tiktok, sandbox.is_some()));
     println!("dashboard  {address}");
     println!("sign in    {address}/sign-in/{link}   (once, within ten minutes)");
 }

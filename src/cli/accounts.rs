@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::client::Api;
 use super::confirm::confirm;
+use super::pause;
 use super::print::{self, cell};
 use crate::app::{Failure, Manner, Output};
 
@@ -22,8 +23,9 @@ pub(super) async fn list(api: &Api, manner: Manner) -> Result<(), Failure> {
 }
 
 fn state(account: &Value) -> String {
-    let parts = ["state", "closedUntil", "stateReason"].map(|name| cell(account, name));
-    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    let [state, until, why] = ["state", "closedUntil", "stateReason"].map(|name| cell(account, name));
+    let paused = pause::sentence(account.get("paused")).unwrap_or_default();
+    [state, until, why, paused].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 pub(super) async fn open(api: &Api, ids: &[String], app: bool, manner: Manner) -> Result<(), Failure> {
@@ -61,8 +63,13 @@ pub(super) async fn remove(api: &Api, ids: &[String], manner: Manner) -> Result<
     let question = format!("This removes {} with their tokens.", ids.join(", "));
     confirm(&question, "remove", manner)?;
     for id in ids {
-        api.delete(&["api", "accounts", id]).await?;
-        print::line(&format!("removed {id}"))?;
+        let answer = api.delete(&["api", "accounts", id]).await?;
+        let reason = print::printable(&cell(&answer, "reason"));
+        match manner.output {
+            Output::Json => print::json(&answer)?,
+            Output::Table if reason.is_empty() => print::line(&format!("removed {id}; TikTok has revoked its access"))?,
+            Output::Table => print::line(&format!("removed {id}; its access is not revoked at TikTok: {reason}"))?,
+        }
     }
     Ok(())
 }

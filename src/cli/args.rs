@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::flags::ServerFlags;
-use super::upload::Moment;
-use crate::app::{AccountAdd, Keys, Migrate, Output, Workers};
+use super::moment::Moment;
+use super::replay::Past;
+use crate::app::{AccountAdd, Judged, Keys, Migrate, Output, SandboxArgs, Workers};
 use crate::config::Written;
 
 /// From a creator's upload, through branding with FFmpeg, to a TikTok post.
@@ -59,16 +60,18 @@ pub(super) enum Command {
         #[command(flatten)]
         flags: ServerFlags,
     },
-    /// Check the configuration, the services and FFmpeg
+    /// Check the configuration, the services and FFmpeg; changes nothing
     Doctor {
+        /// What to judge for [default: fleet where REDIS_URL and ENCRYPTION_KEY are set, else up]
+        #[arg(long = "for", value_enum, value_name = "WHAT")]
+        judged: Option<Judged>,
         #[command(flatten)]
         flags: ServerFlags,
     },
     /// Run the TikTok sandbox on its own
     Sandbox {
-        /// Address and port to listen on
-        #[arg(long, default_value = "127.0.0.1:3100")]
-        listen: String,
+        #[command(flatten)]
+        sandbox: SandboxArgs,
         #[command(flatten)]
         flags: ServerFlags,
     },
@@ -97,13 +100,16 @@ pub(super) enum Command {
         #[arg(long)]
         watch: bool,
     },
-    /// What is being worked on
+    /// What is being worked on, by whom and for how long
     Pending {
         #[arg(long)]
         stream: Option<String>,
         /// Only what has been idle for so long
         #[arg(long, value_name = "DURATION")]
         min_idle: Option<Written>,
+        /// Show it again every two seconds
+        #[arg(long)]
+        watch: bool,
     },
     /// Take stalled entries from their dead owner
     Claim {
@@ -116,6 +122,20 @@ pub(super) enum Command {
         #[arg(value_name = "ID")]
         ids: Vec<String>,
     },
+    /// Begin nothing new in a stage (edit, publish) or for an account; what is under way finishes
+    Pause(Pause),
+    /// Let a paused stage or account go on
+    Resume {
+        #[arg(value_name = "STAGE|ACCOUNT")]
+        what: String,
+    },
+    /// What failed for good: why, try it again, drop it [default: list]
+    Dead {
+        #[command(subcommand)]
+        command: Option<Dead>,
+    },
+    /// Give ended work of a stream another turn; what may have been posted is refused
+    Replay(Replay),
     /// The one thing that a video waits for, and until when
     Explain { video: String },
     /// Print a completion script
@@ -208,6 +228,18 @@ pub(super) struct Upload {
     pub(super) watch: bool,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct Pause {
+    #[arg(value_name = "STAGE|ACCOUNT")]
+    pub(super) what: String,
+    /// RFC 3339, or from now on, such as +2h [default: until it is resumed]
+    #[arg(long, value_name = "TIME")]
+    pub(super) until: Option<Moment>,
+    /// Shown wherever somebody asks why nothing moves
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum Priority {
     High,
@@ -231,8 +263,11 @@ pub(super) enum Videos {
         /// Where the last list ended
         #[arg(long)]
         cursor: Option<String>,
+        /// Show it again every two seconds
+        #[arg(long)]
+        watch: bool,
     },
-    /// One video and its history
+    /// One video, its attempts and its history
     Show { id: String },
     /// Fetch the branded video, or its source
     Download {
@@ -251,6 +286,18 @@ pub(super) enum Videos {
         #[arg(value_name = "ID", required = true)]
         ids: Vec<String>,
     },
+    /// Change how a video is to be posted; a held one looks again at once
+    Options {
+        id: String,
+        #[command(flatten)]
+        change: OptionsChange,
+    },
+    /// Post a video at another time, as long as publishing has not begun
+    Schedule {
+        id: String,
+        #[command(flatten)]
+        when: When,
+    },
     /// End a video that needs review
     Resolve {
         id: String,
@@ -261,8 +308,105 @@ pub(super) enum Videos {
 
 impl Default for Videos {
     fn default() -> Self {
-        Self::List { status: None, account: None, query: None, limit: None, cursor: None }
+        Self::List { status: None, account: None, query: None, limit: None, cursor: None, watch: false }
     }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Dead {
+    /// Newest upload first
+    List {
+        #[arg(long)]
+        stream: Option<String>,
+        /// Part of a title, a reason or an account
+        #[arg(long, short)]
+        query: Option<String>,
+        #[arg(long)]
+        limit: Option<u32>,
+        /// Where the last list ended
+        #[arg(long)]
+        cursor: Option<String>,
+        /// Show it again every two seconds
+        #[arg(long)]
+        watch: bool,
+    },
+    /// One of them: why, its history, and whether it can be tried again
+    Show { id: String },
+    /// Try them again where they ended
+    Retry(DeadOnes),
+    /// Leave them at that: the videos stay failed, with their reasons and history
+    Drop(DeadOnes),
+}
+
+impl Default for Dead {
+    fn default() -> Self {
+        Self::List { stream: None, query: None, limit: None, cursor: None, watch: false }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DeadOnes {
+    /// Videos, tasks or entries
+    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    pub(super) ids: Vec<String>,
+    /// All that --stream and --query leave
+    #[arg(long)]
+    pub(super) all: bool,
+    #[arg(long, requires = "all")]
+    pub(super) stream: Option<String>,
+    /// Part of a title, a reason or an account
+    #[arg(long, short, requires = "all")]
+    pub(super) query: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Replay {
+    /// video.uploaded edits again, video.edited publishes again
+    #[arg(long)]
+    pub(super) stream: String,
+    /// Put on the stream then or later: RFC 3339, or so long ago, such as 2h
+    #[arg(long, value_name = "TIME", conflicts_with = "ids")]
+    pub(super) from: Option<Past>,
+    /// Put on the stream before: RFC 3339, or so long ago, such as 2h
+    #[arg(long, value_name = "TIME", conflicts_with = "ids")]
+    pub(super) to: Option<Past>,
+    /// What became of the videos; several with commas [default: FAILED]
+    #[arg(long, value_delimiter = ',', conflicts_with = "ids")]
+    pub(super) status: Vec<String>,
+    /// These videos, tasks or entries, whatever became of them
+    #[arg(value_name = "ID")]
+    pub(super) ids: Vec<String>,
+}
+
+/// What is not named stays.
+#[derive(Debug, Args)]
+pub(super) struct OptionsChange {
+    /// TikTok's privacy level
+    #[arg(long, value_name = "LEVEL")]
+    pub(super) privacy: Option<String>,
+    #[arg(long, value_name = "true|false")]
+    pub(super) allow_comment: Option<bool>,
+    #[arg(long, value_name = "true|false")]
+    pub(super) allow_duet: Option<bool>,
+    #[arg(long, value_name = "true|false")]
+    pub(super) allow_stitch: Option<bool>,
+    #[arg(long, value_name = "true|false")]
+    pub(super) branded_content: Option<bool>,
+    #[arg(long, value_name = "true|false")]
+    pub(super) your_brand: Option<bool>,
+    #[arg(long, value_name = "true|false")]
+    pub(super) ai_generated: Option<bool>,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct When {
+    /// RFC 3339, or from now on, such as +2h; at most 365 days ahead
+    #[arg(long, value_name = "TIME")]
+    pub(super) at: Option<Moment>,
+    /// As soon as the limits allow it
+    #[arg(long)]
+    pub(super) now: bool,
 }
 
 #[derive(Debug, Args)]

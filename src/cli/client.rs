@@ -16,7 +16,7 @@ use crate::config::{Environment, data_folder, web_url};
 
 const DEFAULT_URL: &str = "http://127.0.0.1:3000";
 /// The longest time for one short answer.
-const ANSWER: Duration = Duration::from_secs(60);
+pub(super) const ANSWER: Duration = Duration::from_secs(60);
 
 pub(super) struct Api {
     http: reqwest::Client,
@@ -80,8 +80,12 @@ impl Api {
         self.json(self.request(Method::POST, path).json(body).timeout(ANSWER)).await
     }
 
-    pub(super) async fn delete(&self, path: &[&str]) -> Result<(), Failure> {
-        self.send(self.request(Method::DELETE, path).timeout(ANSWER)).await.map(drop)
+    pub(super) async fn patch(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
+        self.json(self.request(Method::PATCH, path).json(body).timeout(ANSWER)).await
+    }
+
+    pub(super) async fn delete(&self, path: &[&str]) -> Result<Value, Failure> {
+        self.json(self.request(Method::DELETE, path).timeout(ANSWER)).await
     }
 
     pub(super) async fn json(&self, request: RequestBuilder) -> Result<Value, Failure> {

@@ -1,20 +1,23 @@
 //! `explain`: the one thing that a video waits for, and until when.
 
-use serde_json::json;
-
 use super::client::Api;
-use super::print;
-use super::video::Video;
+use super::print::{self, cell};
+use super::video::local_time;
 use crate::app::{Failure, Manner, Output};
 
 pub(super) async fn run(api: &Api, id: &str, manner: Manner) -> Result<(), Failure> {
-    let video = Video::of(&api.get(&["api", "videos", id], &[]).await?)?;
+    let answer = api.get(&["api", "videos", id, "explain"], &[]).await?;
     if manner.output == Output::Json {
-        let waiting_for = video.0.get("waitingFor");
-        return print::json(&json!({ "id": video.id(), "status": video.status(), "waitingFor": waiting_for }));
+        return print::json(&answer);
     }
-    let sentence = video.sentence();
-    let working = !video.has_ended() && video.waiting_for().is_none();
-    let end = if working { format!(", at {} %, and waits for nothing", video.progress()) } else { String::new() };
-    print::line(&format!("{} is {sentence}{end}", video.id()))
+    let text = |name| cell(&answer, name);
+    let until = match text("until") {
+        until if until.is_empty() => until,
+        until => format!(", until {}", local_time(&until)),
+    };
+    print::line(&print::printable(&format!("{} is {}: {}{until}", text("id"), text("status"), text("text"))))?;
+    match text("estimatedPostAt") {
+        none if none.is_empty() => Ok(()),
+        at => print::line(&format!("it is likely to be posted at {}", local_time(&at))),
+    }
 }

@@ -8,11 +8,17 @@ mod args;
 mod client;
 mod confirm;
 mod connect;
+mod dead;
 mod download;
 mod explain;
 mod flags;
+mod moment;
+mod pause;
 mod pending;
+mod plan;
 mod print;
+mod redraw;
+mod replay;
 mod streams;
 mod upload;
 mod video;
@@ -26,8 +32,9 @@ use clap::{CommandFactory, Parser};
 
 use self::args::{Accounts, Cli, Command, Shell};
 use self::client::Api;
+use self::confirm::confirm;
 use self::flags::ServerFlags;
-use crate::app::{self, Failure, Manner, ServerCommand};
+use crate::app::{self, Failure, Keys, Manner, ServerCommand};
 use crate::config::{Config, Environment, Role};
 
 /// Reads the command line, runs it, and gives its exit code. Wrong usage ends the process with 2.
@@ -53,9 +60,12 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve { flags } => server(ServerCommand::Serve, &flags, env, manner).await,
         Command::Work { stages, flags } => server(ServerCommand::Work(stages), &flags, env, manner).await,
         Command::Migrate { step, flags } => server(ServerCommand::Migrate(step), &flags, env, manner).await,
-        Command::Doctor { flags } => server(ServerCommand::Doctor, &flags, env, manner).await,
-        Command::Sandbox { listen, flags } => server(ServerCommand::Sandbox { listen }, &flags, env, manner).await,
-        Command::Keys { command, flags } => server(ServerCommand::Keys(command), &flags, env, manner).await,
+        Command::Doctor { judged, flags } => server(ServerCommand::Doctor(judged), &flags, env, manner).await,
+        Command::Sandbox { sandbox, flags } => server(ServerCommand::Sandbox(sandbox), &flags, env, manner).await,
+        Command::Keys { command, flags } => {
+            agree_to(&command, manner)?;
+            server(ServerCommand::Keys(command), &flags, env, manner).await
+        }
         Command::Accounts { command } => match command.unwrap_or(Accounts::List) {
             Accounts::Add { account, flags } => server(ServerCommand::AccountsAdd(account), &flags, env, manner).await,
             Accounts::Import { flags } => server(ServerCommand::AccountsImport, &flags, env, manner).await,
@@ -69,10 +79,24 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Upload(upload) => upload::run(&api()?, upload, manner).await,
         Command::Videos { command } => videos::run(&api()?, command.unwrap_or_default(), manner).await,
         Command::Streams { watch } => streams::run(&api()?, watch, manner).await,
-        Command::Pending { stream, min_idle } => pending::list(&api()?, stream, min_idle, manner).await,
+        Command::Pending { stream, min_idle, watch } => pending::list(&api()?, stream, min_idle, watch, manner).await,
         Command::Claim { stream, min_idle, ids } => pending::claim(&api()?, stream, min_idle, ids, manner).await,
+        Command::Pause(what) => pause::pause(&api()?, what, manner).await,
+        Command::Resume { what } => pause::resume(&api()?, &what, manner).await,
+        Command::Dead { command } => dead::run(&api()?, command.unwrap_or_default(), manner).await,
+        Command::Replay(wanted) => replay::run(&api()?, wanted, manner).await,
         Command::Explain { video } => explain::run(&api()?, &video, manner).await,
         Command::Completions { shell } => completions(shell),
+    }
+}
+
+/// A key that was revoked doesn't come back.
+fn agree_to(command: &Keys, manner: Manner) -> Result<(), Failure> {
+    match command {
+        Keys::Revoke { ids } if !manner.dry_run => {
+            confirm(&format!("This ends {}, and whoever uses it stands outside.", ids.join(", ")), "revoke", manner)
+        }
+        Keys::Create { .. } | Keys::List | Keys::Revoke { .. } | Keys::Rewrap => Ok(()),
     }
 }
 

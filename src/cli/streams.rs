@@ -1,50 +1,40 @@
 //! `streams`: the dashboard's table.
 
-use std::io::IsTerminal;
-use std::time::Duration;
-
 use serde_json::Value;
 
 use super::client::Api;
+use super::pause;
 use super::print::{self, cell};
-use crate::app::{Failure, Manner, Output};
-
-const AGAIN: Duration = Duration::from_secs(2);
-const CLEAR: &str = "\x1b[2J\x1b[H";
+use super::redraw;
+use crate::app::{Failure, Manner};
 
 pub(super) async fn run(api: &Api, watch: bool, manner: Manner) -> Result<(), Failure> {
-    loop {
-        let answer = api.get(&["api", "monitor", "streams"], &[]).await?;
-        if watch && manner.output == Output::Table && std::io::stdout().is_terminal() {
-            print::bytes(CLEAR.as_bytes(), &mut std::io::stdout())?;
-        }
-        show(&answer, manner)?;
-        if !watch {
-            return Ok(());
-        }
-        tokio::time::sleep(AGAIN).await;
-    }
+    redraw::shown(watch, manner, async || api.get(&["api", "monitor", "streams"], &[]).await, show).await
 }
 
-fn show(answer: &Value, manner: Manner) -> Result<(), Failure> {
-    if manner.output == Output::Json {
-        return print::json(answer);
-    }
+fn show(answer: &Value) -> Result<(), Failure> {
     let streams = answer.get("streams").and_then(Value::as_array).into_iter().flatten();
-    let rows = streams.map(|stream| {
-        // A lag that nobody knows is not 0.
-        let lag = match cell(stream, "lag") {
-            lag if lag.is_empty() => "?".to_owned(),
-            lag => lag,
+    let rows = streams.clone().map(|stream| {
+        // What nobody knows is not 0.
+        let known = |name: &&str| match cell(stream, name) {
+            text if text.is_empty() => "?".to_owned(),
+            text => text,
         };
-        let names = ["stream", "group", "length", "pending", "consumers", "waiting", "parked", "dead"];
-        let mut row: Vec<String> = names.iter().map(|name| cell(stream, name)).collect();
-        row.insert(3, lag);
+        let names =
+            ["stream", "group", "length", "lag", "queued", "pending", "waiting", "parked", "dead", "needsReview"];
+        let mut row: Vec<String> = names.iter().map(known).collect();
+        // What could not be read is dead, too.
+        let number = |name| stream.get(name).and_then(Value::as_i64).unwrap_or(0);
+        row[8] = (number("dead") + number("deadEntries")).to_string();
         row
     });
-    let head = ["STREAM", "GROUP", "LENGTH", "LAG", "PENDING", "CONSUMERS", "WAITING", "PARKED", "DEAD"];
+    let head = ["STREAM", "GROUP", "LENGTH", "LAG", "QUEUED", "PENDING", "WAITING", "PARKED", "DEAD", "REVIEW"];
     print::table(&head, rows)?;
-    let streams = answer.get("streams").and_then(Value::as_array).into_iter().flatten();
+    for stream in streams.clone() {
+        if let Some(paused) = pause::sentence(stream.get("paused")) {
+            print::line(&print::printable(&format!("{} is {paused}", cell(stream, "group"))))?;
+        }
+    }
     for closed in streams.filter_map(|stream| stream.get("closed")?.as_array()).flatten() {
         let whom =
             if cell(closed, "what") == "newAccounts" { "accounts that have not posted today" } else { "all accounts" };

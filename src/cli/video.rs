@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::print::{self, cell};
 use crate::app::{Failure, Output};
+use crate::config::Written;
 
 /// What a video can end as.
 const ENDS: [&str; 4] = ["POSTED", "FAILED", "CANCELED", "NEEDS_REVIEW"];
@@ -58,6 +59,13 @@ impl Video {
         }
     }
 
+    /// What there is to see of it, where that is not plain from its address.
+    pub(super) fn post(&self) -> String {
+        let url = cell(&self.0, "postUrl");
+        let state = self.0.get("postState").map(|state| cell(state, "text")).unwrap_or_default();
+        if url.is_empty() { state } else { url }
+    }
+
     /// What it waits for, and until when.
     pub(super) fn waiting_for(&self) -> Option<String> {
         let waiting = self.0.get("waitingFor").filter(|waiting| waiting.is_object())?;
@@ -66,9 +74,23 @@ impl Video {
         Some(if until.is_empty() { code } else { format!("{code} until {}", local_time(&until)) })
     }
 
+    /// What a list says beside the status: what it waits for, or why it ended.
+    pub(super) fn why(&self) -> Option<String> {
+        if self.has_ended() { self.reason() } else { self.waiting_for() }
+    }
+
+    /// Why it waits for its creator's choice: what it takes is in the words, not in the code.
+    fn held(&self) -> Option<String> {
+        let waiting = self.0.get("waitingFor").filter(|waiting| waiting.get("allowed").is_some())?;
+        Some(print::printable(&cell(waiting, "text")))
+    }
+
     /// Status, and what it waits for or why it ended.
     pub(super) fn sentence(&self) -> String {
         let status = print::printable(&self.status());
+        if let Some(why) = self.held() {
+            return format!("{status}, held: {why} (videos options)");
+        }
         match (self.has_ended(), self.waiting_for(), self.reason()) {
             (true, _, Some(reason)) => format!("{status}: {reason}"),
             (false, Some(waiting), _) => format!("{status}, waits for {waiting}"),
@@ -87,13 +109,51 @@ impl Video {
             ("title", text("title")),
             ("status", self.sentence()),
             ("progress", format!("{} %", self.progress())),
-            ("post", text("postUrl")),
+            ("post", self.post()),
             ("source", text("srcUrl")),
             ("result", text("editedUrl")),
             ("publish at", local_time(&text("publishAt"))),
+            ("likely posted", local_time(&text("estimatedPostAt"))),
             ("created", local_time(&text("createdAt"))),
         ])
     }
+}
+
+/// Each run of each stage, with its length and its end.
+pub(super) fn attempts(video: &Value) -> Result<(), Failure> {
+    let list = video.get("attempts").and_then(Value::as_array).filter(|list| !list.is_empty());
+    let Some(list) = list else { return Ok(()) };
+    print::line("")?;
+    let rows = list.iter().map(|one| {
+        let took = one.get("durationMs").and_then(Value::as_u64).map_or("runs".to_owned(), took);
+        let end = match &one["reason"] {
+            Value::Null => cell(one, "outcome"),
+            reason => format!("{}: {}", cell(one, "outcome"), cell(reason, "text")),
+        };
+        vec![local_time(&cell(one, "startedAt")), cell(one, "stage"), cell(one, "attempt"), took, end]
+    });
+    print::table(&["STARTED", "STAGE", "TRY", "TOOK", "ENDED AS"], rows)
+}
+
+/// What happened, line by line.
+pub(super) fn timeline(of: &Value) -> Result<(), Failure> {
+    let lines = of.get("timeline").and_then(Value::as_array).filter(|lines| !lines.is_empty());
+    let Some(lines) = lines else { return Ok(()) };
+    print::line("")?;
+    let rows = lines.iter().map(|line| {
+        let stage = cell(line, "stage");
+        let what = if stage.is_empty() { cell(line, "event") } else { format!("{stage}: {}", cell(line, "event")) };
+        let detail = &line["detail"];
+        let why = ["text", "worker", "by"].iter().map(|name| cell(detail, name)).find(|text| !text.is_empty());
+        vec![local_time(&cell(line, "at")), what, why.unwrap_or_default()]
+    });
+    print::table(&["WHEN", "WHAT", ""], rows)
+}
+
+/// With a tenth of a second, where that is much of it.
+fn took(ms: u64) -> String {
+    let tenths = if ms < 60_000 { ms / 100 * 100 } else { ms / 1000 * 1000 };
+    Written(std::time::Duration::from_millis(tenths)).to_string()
 }
 
 /// In the zone of whoever reads it; what is no time stays as it is.

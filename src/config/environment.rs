@@ -18,6 +18,15 @@ impl Environment {
         std::env::vars_os().collect()
     }
 
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().filter_map(|name| name.to_str())
+    }
+
+    /// Whether it is set, as itself or as a file.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.plain(name).is_some() || self.plain(&format!("{name}_FILE")).is_some()
+    }
+
     /// Lays a flag over the variable of the same name, and over its `_FILE`.
     pub fn set_by_flag(&mut self, name: &str, value: impl Into<OsString>) {
         self.values.remove(OsStr::new(&format!("{name}_FILE")));

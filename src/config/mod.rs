@@ -5,12 +5,14 @@
 //! anything connects, and gives either a [`Config`] or every [`Problem`] there is. Secrets are of types that never show
 //! themselves; a problem names the variable and what was expected, and never repeats a value that may be secret.
 
+mod chunks;
 mod database;
 mod duration;
 mod environment;
 mod http;
 mod keys;
 mod layers;
+mod lookalike;
 mod problem;
 mod rate;
 mod redis;
@@ -25,6 +27,7 @@ use std::time::Duration;
 
 use url::Url;
 
+pub use self::chunks::ChunkConfig;
 pub use self::database::DatabaseUrl;
 pub use self::duration::{NotADuration, Written};
 pub use self::environment::Environment;
@@ -49,6 +52,7 @@ pub struct Config {
     pub redis: RedisConfig,
     pub stages: StagesConfig,
     pub edit: EditConfig,
+    pub chunks: ChunkConfig,
     pub database: DatabaseUrl,
     pub store: StoreConfig,
     /// `None`, for `up` and `doctor` alone: nothing about TikTok was set, so `up` takes the sandbox that it starts.
@@ -60,6 +64,10 @@ pub struct Config {
     /// How long running work may go on after SIGTERM before it is handed back.
     pub shutdown: Duration,
     pub log: LogConfig,
+    /// What is probably not as it was meant, and no reason not to start.
+    pub doubts: Vec<Problem>,
+    /// Variables that were not set, and that have a default on this machine.
+    pub defaulted: Vec<&'static str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +100,7 @@ impl Config {
             redis,
             stages: StagesConfig::load(&layers, problems),
             edit: EditConfig::load(&layers, problems),
+            chunks: ChunkConfig::load(&layers, problems),
             database,
             store: StoreConfig::load(env, &data, problems),
             tiktok: if matches!(role, Role::Up | Role::Doctor) {
@@ -104,9 +113,18 @@ impl Config {
             shutdown: layers.section(&["shutdown"], problems).duration("deadline", Duration::ZERO, HOUR),
             log: log(env, &layers, problems),
             data,
+            doubts: doubts(role, env),
+            defaulted: ["DATABASE_URL", "S3_BUCKET"].into_iter().filter(|name| !env.has(name)).collect(),
         };
         if problems.is_empty() { Ok(config) } else { Err(std::mem::take(problems)) }
     }
+}
+
+/// Somebody who tries `up` out may well have AWS' variables set for something else.
+fn doubts(role: Role, env: &Environment) -> Vec<Problem> {
+    let keeps_objects = matches!(role, Role::Serve | Role::Work | Role::Doctor);
+    let store = keeps_objects.then(|| store::without_a_bucket(env)).flatten();
+    store.into_iter().chain(lookalike::misspelt(env)).collect()
 }
 
 /// The folder of everything embedded, also for the CLI, which finds its API key there.

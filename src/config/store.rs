@@ -68,3 +68,13 @@ impl StoreConfig {
         })
     }
 }
+
+/// What makes sense only with a bucket, and is set without one. AWS_REGION isn't among it: many hosts set it for everybody.
+pub(super) fn without_a_bucket(env: &Environment) -> Option<Problem> {
+    let set = |name: &&str| env.has(name);
+    let found = ["AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].into_iter().find(set)?;
+    let text = format!(
+        "is not set, but {found} is: files are kept in the data folder; set it like S3_BUCKET=subiteya-videos, or unset {found}"
+    );
+    (!env.has("S3_BUCKET")).then(|| Problem::new("S3_BUCKET", text))
+}

@@ -59,7 +59,7 @@ impl TikTokConfig {
     }
 
     /// TikTok itself, with no app.
-    pub(super) fn default_urls() -> Option<Self> {
+    pub(crate) fn default_urls() -> Option<Self> {
         Some(Self { api_url: Url::parse(API_URL).ok()?, auth_url: Url::parse(AUTH_URL).ok()?, app: None })
     }
 }

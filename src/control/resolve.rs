@@ -71,11 +71,12 @@ pub async fn resolve(
 
 /// The tasks no longer stand in review; publishing begins a new turn where it was asked for.
 async fn end_review(tx: &Tx, id: VideoId, resolution: &Resolution) -> Result<(), Refused> {
+    let post_again = *resolution == Resolution::PostAgain;
     for row in tx.tasks_of(id).await? {
-        let again = *resolution == Resolution::PostAgain && row.task.stage == Stage::Publish;
+        let again = post_again && row.task.stage == Stage::Publish;
         let after = if again {
             row.task.replay(tx.now()).map_err(|refused| impossible("not_ended", refused.to_string()))?
-        } else if row.task.state == State::Review {
+        } else if row.task.state == State::Review || (post_again && row.task.state == State::Dead) {
             let state = if *resolution == Resolution::GiveUp { State::Dead } else { State::Done };
             crate::task::Task { state, ..row.task.clone() }
         } else {

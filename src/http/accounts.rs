@@ -8,9 +8,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::extract::Name;
+use super::pauses::PauseView;
 use super::standing::{Look, Standing};
 use super::videos::time;
 use super::{Access, AppState, Caller, Problem};
+use crate::account::{self, Revoked};
 use crate::control;
 use crate::ledger::Account;
 
@@ -45,6 +47,8 @@ pub(super) struct AccountView {
     next_post_at: Option<String>,
     /// Through this server, by this creator.
     posts_last_day: i64,
+    /// Null: nobody has paused it.
+    paused: Option<PauseView>,
     created_at: String,
 }
 
@@ -72,6 +76,7 @@ impl AccountView {
             closed_until: standing.closed_until.map(time),
             next_post_at: standing.next_post_at.map(time),
             posts_last_day: standing.posts_last_day,
+            paused: standing.paused.as_ref().map(PauseView::of),
             created_at: time(account.created_at),
         }
     }
@@ -120,20 +125,36 @@ async fn view(state: &AppState, account: Account, names: bool) -> Result<Account
     Ok(AccountAnswer { account: AccountView::of(account, standing, names) })
 }
 
-/// Disconnects an account: its tokens are forgotten at once, its videos stay.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RemoveAnswer {
+    /// The account's id. It is removed in any case.
+    removed: String,
+    /// Whether TikTok has taken our authorization back.
+    revoked: bool,
+    /// Why not, where it has not.
+    reason: Option<String>,
+}
+
+/// Disconnects an account: its tokens are revoked at TikTok where that is possible and forgotten in any case; its videos
+/// stay.
 #[utoipa::path(delete, path = "/api/accounts/{id}", tag = "accounts", params(("id" = String, Path)),
-    responses((status = 204), (status = 404, body = Problem)))]
+    responses((status = 200, body = RemoveAnswer), (status = 404, body = Problem)))]
 pub(super) async fn remove(
     State(state): State<AppState>,
     caller: Caller,
     Name(id): Name,
-) -> Result<StatusCode, Problem> {
+) -> Result<Json<RemoveAnswer>, Problem> {
     caller.may(Access::Change)?;
-    owned(&state, &caller, &id).await?;
-    let tx = state.ledger.begin().await?;
-    tx.remove_account(&id).await?;
-    tx.commit().await?;
-    Ok(StatusCode::NO_CONTENT)
+    let account = owned(&state, &caller, &id).await?;
+    let revoked = match &state.connect {
+        Some(connect) => connect.disconnect(account).await?,
+        None => account::remove(&state.ledger, &account, None).await?,
+    };
+    let reason = match &revoked {
+        Revoked::Yes => None,
+        Revoked::No(why) => Some(why.clone()),
+    };
+    Ok(Json(RemoveAnswer { removed: id, revoked: reason.is_none(), reason }))
 }
 
 /// Opens an account early that TikTok has closed; our own limits hold. For operators.

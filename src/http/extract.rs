@@ -46,6 +46,27 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
+/// RFC 3339, in milliseconds since 1970.
+pub(super) fn moment(name: &str, text: &str) -> Result<i64, Problem> {
+    chrono::DateTime::parse_from_rfc3339(text).map(|time| time.timestamp_millis()).map_err(|_| {
+        let text = format!("{name} has to be a time like 2026-11-30T18:00:00Z (RFC 3339, with its zone)");
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "time_invalid", text)
+    })
+}
+
+/// The `{id}` of a route that takes several kinds of them.
+pub(super) struct Text(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Text {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let read = Path::<String>::from_request_parts(parts, state).await;
+        let unread = |_| Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing of that name");
+        read.map(|Path(text)| Self(text)).map_err(unread)
+    }
+}
+
 /// The `{id}` of an account's route.
 pub(super) struct Name(pub(super) String);
 

@@ -102,7 +102,7 @@ async fn ours(text: &mut Text, state: &AppState) -> Result<(), Problem> {
         let number = videos.iter().find(|(one, _)| *one == status).map_or(0, |(_, number)| *number);
         text.sample("subiteya_videos", &[("status", status.to_string())], Some(number));
     }
-    text.gauge("subiteya_tasks", "Tasks by stage and state; waiting ones are due, parked ones are not yet");
+    text.gauge("subiteya_tasks", "Tasks by stage and state: waiting ones are due and not yet on the stream, parked ones wait in the ledger for a time to come, queued ones are on the stream and not yet begun");
     for stage in Stage::ALL {
         let counts = state.ledger.stage_counts(stage, now).await?;
         for (name, number) in [

@@ -10,6 +10,9 @@ mod accounts;
 mod auth;
 mod brand;
 mod connect;
+mod creator;
+mod dead;
+mod estimate;
 mod extract;
 mod guard;
 mod health;
@@ -17,6 +20,8 @@ mod metrics;
 mod monitor;
 mod openapi;
 mod pages;
+mod pauses;
+mod plan;
 mod problem;
 mod range;
 mod serve;
@@ -47,15 +52,21 @@ const MAX_BODY: usize = 64 * 1024;
 /// How long a request may take that is no upload. A stream that has begun may go on.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Seconds after which somebody who was told 503 may come again.
+const RETRY_AFTER: u32 = 5;
+
 /// The whole app.
 pub fn router(state: AppState) -> Router {
     let routes = Router::new()
         .merge(videos::routes())
         .merge(accounts::routes())
         .merge(connect::routes())
+        .merge(creator::routes())
         .merge(webhook::routes())
         .merge(brand::routes())
+        .merge(pauses::routes())
         .merge(monitor::routes())
+        .merge(dead::routes())
         .merge(session::routes())
         .merge(pages::routes())
         .route("/healthz", get(health::alive))

@@ -9,7 +9,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::RETRY_AFTER;
 use crate::control;
+use crate::creator::{Allowed, Misfit};
 use crate::ingest::Refusal;
 use crate::ledger::LedgerError;
 use crate::media::MediaError;
@@ -30,6 +32,9 @@ pub struct Problem {
     code: String,
     /// For people.
     detail: String,
+    /// With a video that can't be posted as it is asked for: what can be asked for instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allowed: Option<Box<Allowed>>,
     #[serde(skip)]
     retry_after: Option<u32>,
 }
@@ -42,11 +47,25 @@ fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result
 impl Problem {
     pub fn new(status: StatusCode, code: impl Into<String>, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
-        Self { kind: "about:blank", title, status, code: code.into(), detail: detail.into(), retry_after: None }
+        Self {
+            kind: "about:blank",
+            title,
+            status,
+            code: code.into(),
+            detail: detail.into(),
+            allowed: None,
+            retry_after: None,
+        }
     }
 
     pub(super) fn reason(status: StatusCode, reason: Reason) -> Self {
         Self::new(status, reason.code, reason.text)
+    }
+
+    /// What was asked for can't be posted so.
+    pub(super) fn unfit(misfit: Misfit) -> Self {
+        let allowed = Some(Box::new(misfit.allowed));
+        Self { allowed, ..Self::reason(StatusCode::UNPROCESSABLE_ENTITY, misfit.reason) }
     }
 
     pub(super) fn no_video() -> Self {
@@ -74,7 +93,7 @@ impl Problem {
     }
 
     fn unavailable(code: &str, detail: &str) -> Self {
-        Self { retry_after: Some(5), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail) }
+        Self { retry_after: Some(RETRY_AFTER), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail) }
     }
 
     fn internal() -> Self {
@@ -148,6 +167,7 @@ impl From<Refusal> for Problem {
         match refusal {
             Refusal::Form(reason) => Self::reason(StatusCode::BAD_REQUEST, reason),
             Refusal::Content(reason) => Self::reason(StatusCode::UNPROCESSABLE_ENTITY, reason),
+            Refusal::Unfit(misfit) => Self::unfit(misfit),
             Refusal::TooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "file_too_large", text),
             Refusal::KeyReused => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", text),
             Refusal::Media(error) => error.into(),
@@ -170,6 +190,8 @@ impl From<control::Refused> for Problem {
         match refused {
             control::Refused::NoSuchVideo => Self::no_video(),
             control::Refused::Impossible(reason) => Self::reason(StatusCode::CONFLICT, reason),
+            control::Refused::Contradiction(reason) => Self::reason(StatusCode::UNPROCESSABLE_ENTITY, reason),
+            control::Refused::Unfit(misfit) => Self::unfit(misfit),
             control::Refused::Ledger(error) => error.into(),
         }
     }

@@ -6,11 +6,13 @@ use std::sync::atomic::AtomicUsize;
 
 use tokio_util::sync::CancellationToken;
 
+use super::estimate::Estimates;
 use super::guard::Hosts;
 use super::health::StoreProbe;
 use super::monitor::Snapshots;
 use crate::account::connect::Connect;
 use crate::config::{HttpConfig, StagesConfig};
+use crate::creator::Creators;
 use crate::ffmpeg::Tools;
 use crate::health::Health;
 use crate::ingest::Ingest;
@@ -52,10 +54,13 @@ pub struct Shared {
     pub tools: Arc<Tools>,
     pub health: Health,
     pub connect: Option<Connect>,
+    /// The same condition.
+    pub creators: Option<Creators>,
     pub closing: CancellationToken,
     pub ingest: Ingest,
     pub(super) hosts: Hosts,
     pub(super) snapshots: Snapshots,
+    pub(super) estimates: Estimates,
     pub(super) store_probe: StoreProbe,
     pub(super) uploads: Arc<AtomicUsize>,
 }
@@ -71,6 +76,10 @@ impl AppState {
         );
         let shared = Shared {
             hosts: Hosts::of(&parts.http),
+            creators: parts
+                .connect
+                .as_ref()
+                .map(|connect| Creators::new(parts.ledger.clone(), connect.tokens(), connect.client().clone())),
             ledger: parts.ledger,
             media: parts.media,
             dispatch: parts.dispatch,
@@ -83,6 +92,7 @@ impl AppState {
             closing: parts.closing,
             ingest,
             snapshots: Snapshots::default(),
+            estimates: Estimates::default(),
             store_probe: StoreProbe::default(),
             uploads: Arc::default(),
         };

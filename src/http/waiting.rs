@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::videos::time;
 use super::{AppState, Problem};
+use crate::creator::{self, Allowed};
 use crate::event::{Stage, VideoId};
 use crate::ledger::{AccountState, LedgerError, Pause, TaskRow, Video};
 use crate::limit::{self, Ask, Key, Verdict};
@@ -18,15 +19,18 @@ use crate::task::State;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct WaitingFor {
-    code: String,
-    text: String,
-    /// Null: nobody knows.
-    until: Option<String>,
+    pub(super) code: String,
+    pub(super) text: String,
+    /// Null: nobody knows, or a person has to do something first.
+    pub(super) until: Option<String>,
+    /// With a video that can't be posted as it is asked for: what its creator may choose from instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allowed: Option<Allowed>,
 }
 
 impl WaitingFor {
     fn new(code: &str, text: impl Into<String>, until: Option<i64>) -> Self {
-        Self { code: code.to_owned(), text: text.into(), until: until.map(time) }
+        Self { code: code.to_owned(), text: text.into(), until: until.map(time), allowed: None }
     }
 
     /// Of all of these videos that wait for something.
@@ -74,6 +78,11 @@ impl Look<'_> {
             let text = "Redis' command quota is used up; it moves again by itself when the plan's month begins";
             return Ok(Some(WaitingFor::new("redis_quota", text, None)));
         }
+        if task.stage == Stage::Edit && self.state.dispatch.budget().holds_edits() {
+            let text =
+                "what is left of the month's Redis commands is kept for publishing; editing goes on as the month does";
+            return Ok(Some(WaitingFor::new("redis_budget", text, None)));
+        }
         if let Some(waiting) = self.paused(row) {
             return Ok(Some(waiting));
         }
@@ -87,6 +96,9 @@ impl Look<'_> {
                 None,
             )));
         }
+        if task.is_held() {
+            return Ok(Some(self.held(row).await?));
+        }
         if task.state == State::Waiting && task.due_at > self.now {
             return Ok(Some(not_due(video, row)));
         }
@@ -99,17 +111,28 @@ impl Look<'_> {
         }))
     }
 
+    async fn held(&self, row: &TaskRow) -> Result<WaitingFor, LedgerError> {
+        let known = creator::known(&self.state.ledger, &row.creator).await?;
+        let waiting = match &row.task.wait {
+            Some(reason) => WaitingFor::new(&reason.code, &reason.text, None),
+            None => WaitingFor::new("held", "its creator has to decide how it is to be posted", None),
+        };
+        Ok(WaitingFor { allowed: known.map(|known| Allowed::from(&known.info)), ..waiting })
+    }
+
     fn paused(&self, row: &TaskRow) -> Option<WaitingFor> {
-        let stage = format!("stage/{}", row.task.stage);
-        let account = format!("account/{}", row.account);
-        let pause = self.pauses.iter().find(|pause| {
-            (pause.name == stage || pause.name == account) && pause.until.is_none_or(|until| until > self.now)
-        })?;
-        let (code, what) = if pause.name == stage { ("stage_paused", "stage") } else { ("account_paused", "account") };
+        let (stage, account) = (Pause::name_of_stage(row.task.stage), Pause::name_of_account(&row.account));
+        let holding = |name: &String| self.pauses.iter().find(|pause| pause.name == *name && pause.holds_at(self.now));
+        let (code, what, pause) = match holding(&stage) {
+            Some(pause) => {
+                ("stage_paused", if row.task.stage == Stage::Edit { "editing" } else { "publishing" }, pause)
+            }
+            None => ("account_paused", "the account", holding(&account)?),
+        };
         let text = if pause.reason.is_empty() {
-            format!("the {what} is paused")
+            format!("{what} is paused")
         } else {
-            format!("the {what} is paused: {}", pause.reason)
+            format!("{what} is paused: {}", pause.reason)
         };
         Some(WaitingFor::new(code, text, pause.until))
     }

@@ -9,6 +9,7 @@ use super::draft::About;
 use super::form::Wish;
 use super::{Refusal, Uploader, whole_brand};
 use crate::access::hex;
+use crate::creator;
 use crate::event::{Stage, TraceId, VideoId};
 use crate::ledger::{Account, Ledger, Role, Status, TaskRow, Video};
 use crate::media::{self, Media, Stored, Upload};
@@ -128,6 +129,10 @@ async fn commit(
 ) -> Result<Accepted, Refusal> {
     let ingest = &about.ingest;
     let probe = probe(&ingest.media, &ingest.tools, &media::source_key(about.id)).await?;
+    let now = ingest.ledger.now().await?;
+    if let Some(creator) = creator::recent(&ingest.ledger, &account.open_id, now).await? {
+        creator::fits(&wish.options, &wish.title, creator::length(&probe), &creator).map_err(Refusal::Unfit)?;
+    }
     let captions_key = match captions {
         Some(bytes) => {
             let key = media::captions_key(about.id);

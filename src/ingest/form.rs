@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use chrono::DateTime;
 use serde_json::Value;
 
-use super::{PostOptions, Privacy, Refusal};
+use super::Refusal;
+use crate::control;
+use crate::creator::{LONGEST_TITLE, PostOptions, Privacy};
 use crate::ffmpeg::Captions;
 use crate::ledger::Priority;
-
-/// TikTok counts UTF-16 units.
-const MAX_TITLE: usize = 2200;
 
 /// What the uploader asks for.
 #[derive(Debug)]
@@ -46,11 +45,10 @@ impl Wish {
             publish_at: publish_at(fields)?,
             brand: brand(fields)?,
         };
-        if wish.options.branded_content && wish.options.privacy_level == Privacy::SelfOnly {
-            let text = "brandedContent can't be SELF_ONLY on TikTok; choose another privacyLevel";
-            return Err(Refusal::content("branded_content_private", text));
+        match wish.options.contradiction() {
+            Some(reason) => Err(Refusal::Content(reason)),
+            None => Ok(wish),
         }
-        Ok(wish)
     }
 }
 
@@ -80,8 +78,8 @@ fn required<'f>(fields: &'f BTreeMap<String, String>, name: &str) -> Result<&'f 
 
 fn title(text: &str) -> Result<String, Refusal> {
     let units = text.encode_utf16().count();
-    if units > MAX_TITLE {
-        let text = format!("the title has {units} UTF-16 units; TikTok takes {MAX_TITLE}");
+    if units > LONGEST_TITLE {
+        let text = format!("the title has {units} UTF-16 units; TikTok takes {LONGEST_TITLE}");
         return Err(Refusal::content("title_too_long", text));
     }
     if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
@@ -122,6 +120,7 @@ fn publish_at(fields: &BTreeMap<String, String>) -> Result<Option<i64>, Refusal>
         let text = "publishAt has to be a time like 2026-11-30T18:00:00Z (RFC 3339, with its zone)";
         Refusal::content("publish_at_invalid", text)
     })?;
+    control::schedule::within_a_year("publishAt", time.timestamp_millis()).map_err(Refusal::Content)?;
     Ok(Some(time.timestamp_millis()))
 }
 

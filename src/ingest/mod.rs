@@ -11,14 +11,12 @@ mod brand;
 mod check;
 mod draft;
 mod form;
-mod options;
 mod refusal;
 
 pub use accept::Accepted;
 pub use brand::whole_brand;
 pub use check::watermark;
 pub use draft::{Draft, FIELDS, FILE_FIELDS, MAX_CAPTIONS, MAX_FIELD};
-pub use options::{PostOptions, Privacy};
 pub use refusal::Refusal;
 
 use std::sync::Arc;

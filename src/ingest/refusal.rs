@@ -1,5 +1,6 @@
 //! Why an upload was not accepted.
 
+use crate::creator::Misfit;
 use crate::ledger::LedgerError;
 use crate::media::MediaError;
 use crate::outcome::Reason;
@@ -12,6 +13,9 @@ pub enum Refusal {
     /// A value, or the file, is not one that we can take.
     #[error("{}", .0.text)]
     Content(Reason),
+    /// Its creator's account does not allow it so; with what it does.
+    #[error("{}", .0.reason.text)]
+    Unfit(Misfit),
     #[error("the file is larger than {limit} bytes, the largest that is accepted; send a smaller one")]
     TooLarge { limit: u64 },
     #[error("the Idempotency-Key was used for another upload within 24 hours; use a new key for other content")]

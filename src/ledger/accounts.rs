@@ -114,6 +114,12 @@ impl Session {
         rows.iter().map(|row| Ok((row.try_get("", "open_id")?, row.try_get("", "number")?))).collect()
     }
 
+    /// Those that wait for their person.
+    pub async fn lost_accounts(&self) -> Result<Vec<String>> {
+        let sql = "select id from accounts where state = 'RECONNECT' and removed_at is null";
+        self.all(sql, []).await?.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
+    }
+
     /// `user` None is everybody's.
     pub async fn accounts(&self, user: Option<&str>) -> Result<Vec<Account>> {
         let sql = format!(
@@ -170,7 +176,10 @@ impl Tx {
 
     pub async fn remove_account(&self, id: &str) -> Result<()> {
         let sql = "update accounts set removed_at = $2, access_token = '', refresh_token = '' where id = $1 and removed_at is null";
-        self.run_one(sql, [id.into(), self.now.into()]).await
+        self.run_one(sql, [id.into(), self.now.into()]).await?;
+        let sql = "delete from creators where open_id in (select open_id from accounts where id = $1)";
+        self.run(sql, [id.into()]).await?;
+        Ok(())
     }
 
     pub async fn needs_reconnect(&self, id: &str, version: i64, reason: &str) -> Result<bool> {

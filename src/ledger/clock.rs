@@ -39,23 +39,34 @@ impl Clock {
         }
     }
 
-    /// The offset that the first process since this boot wrote down. A new boot never goes back behind what the ledger
-    /// has seen.
+    /// The offset that the first process since this boot wrote down.
     pub(super) async fn since_boot(tx: &Tx) -> Result<Self> {
-        let boot = boot_id();
-        if let Some(stored) = tx.setting("clock").await?
-            && let Some((id, offset)) = stored.split_once('/')
-            && id == boot
-            && let Ok(offset) = offset.parse()
-        {
-            return Ok(Self::Boot { offset });
+        let (offset, kept) = offset(tx).await?;
+        if !kept {
+            tx.put_setting("clock", &format!("{}/{offset}", boot_id())).await?;
         }
-        let seen = tx.one("select coalesce(max(seen_at), 0) as seen from workers", []).await?;
-        let seen: i64 = seen.map_or(Ok(0), |row| row.try_get("", "seen"))?;
-        let offset = SystemClock::now().max(seen) - boot_millis();
-        tx.put_setting("clock", &format!("{boot}/{offset}")).await?;
         Ok(Self::Boot { offset })
     }
+
+    /// The same for one who writes nothing down.
+    pub(super) async fn as_it_stands(session: &Session) -> Result<Self> {
+        Ok(Self::Boot { offset: offset(session).await?.0 })
+    }
+}
+
+/// From the boot clock to the ledger's, and whether it is written down for this boot. A new boot never goes back behind
+/// what the ledger has seen.
+async fn offset(session: &Session) -> Result<(i64, bool)> {
+    if let Some(stored) = session.setting("clock").await?
+        && let Some((id, offset)) = stored.split_once('/')
+        && id == boot_id()
+        && let Ok(offset) = offset.parse()
+    {
+        return Ok((offset, true));
+    }
+    let seen = session.one("select coalesce(max(seen_at), 0) as seen from workers", []).await?;
+    let seen: i64 = seen.map_or(Ok(0), |row| row.try_get("", "seen"))?;
+    Ok((SystemClock::now().max(seen) - boot_millis(), false))
 }
 
 const CLOCK: &str = "cast(extract(epoch from clock_timestamp()) * 1000 as bigint) as now";

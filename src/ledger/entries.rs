@@ -1,9 +1,11 @@
 //! Stream entries that can't be read: they belong to no task, so they are kept here to be looked at.
 
+use sea_orm::QueryResult;
+
 use super::{Result, Session, Tx};
 
 /// By name, since a statement that was prepared before a migration keeps what `*` was then.
-const COLUMNS: &str = "stream, entry, fields, reason, at";
+pub(super) const COLUMNS: &str = "stream, entry, fields, reason, at";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadEntry {
@@ -19,17 +21,7 @@ impl Session {
     pub async fn dead_entries(&self, most: i64) -> Result<Vec<DeadEntry>> {
         let rows =
             self.all(&format!("select {COLUMNS} from dead_entries order by at desc limit $1"), [most.into()]).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(DeadEntry {
-                    stream: row.try_get("", "stream")?,
-                    entry: row.try_get("", "entry")?,
-                    fields: row.try_get("", "fields")?,
-                    reason: row.try_get("", "reason")?,
-                    at: row.try_get("", "at")?,
-                })
-            })
-            .collect()
+        rows.iter().map(read).collect()
     }
 
     pub async fn dead_entry_count(&self, stream: &str) -> Result<i64> {
@@ -45,4 +37,14 @@ impl Tx {
         self.run(sql, [stream.into(), entry.into(), fields.into(), reason.into(), self.now.into()]).await?;
         Ok(())
     }
+}
+
+pub(super) fn read(row: &QueryResult) -> Result<DeadEntry> {
+    Ok(DeadEntry {
+        stream: row.try_get("", "stream")?,
+        entry: row.try_get("", "entry")?,
+        fields: row.try_get("", "fields")?,
+        reason: row.try_get("", "reason")?,
+        at: row.try_get("", "at")?,
+    })
 }

@@ -41,34 +41,44 @@ pub(super) async fn make_schema(connection: &DatabaseConnection, schema: &str) -
     connection.execute_unprepared(&format!("create schema if not exists \"{schema}\"")).await.map(drop)
 }
 
-/// Refuses a database that is neither empty nor ours. Asked under the lock of the migrations.
-pub(super) async fn refuse_foreign(connection: &DatabaseConnection, url: &str) -> Result<(), DbErr> {
-    let (tables, advice) = match connection.get_database_backend() {
-        DbBackend::Sqlite => (
-            "select name from sqlite_master where type = 'table' and name not like 'sqlite_%' order by name",
-            "set DATABASE_URL to another file",
-        ),
-        _ => (
-            "select tablename::text as name from pg_tables where schemaname = current_schema() order by tablename",
-            "set DATABASE_URL to a database of its own, or name a schema for it: postgres://…/name?schema=subiteya",
-        ),
+/// What is wrong with a database that is neither empty nor ours.
+pub(super) async fn tables(connection: &DatabaseConnection, url: &str) -> Result<Option<String>, DbErr> {
+    let advice = match connection.get_database_backend() {
+        DbBackend::Sqlite => "set DATABASE_URL to another file",
+        _ => "set DATABASE_URL to a database of its own, or name a schema for it: postgres://…/name?schema=subiteya",
     };
-    let mut found = names(connection, tables).await?;
+    let mut found = all_tables(connection).await?;
     if let Some(at) = found.iter().position(|name| name == APPLIED) {
         found.remove(at);
-        let applied = names(connection, "select version as name from seaql_migrations").await?;
-        if applied.iter().any(|name| name == "m0001_first") {
-            return Ok(());
+        if applied(connection).await?.iter().any(|name| name == "m0001_first") {
+            return Ok(None);
         }
     }
     let schema_named = url.starts_with("postgres") && (url.contains("schema=") || url.contains("search_path"));
     if found.is_empty() || schema_named {
-        return Ok(());
+        return Ok(None);
     }
     let more = if found.len() > NAMED { ", …" } else { "" };
     found.truncate(NAMED);
-    let text = format!("it holds tables that are not SubiteYa's ({}{more}); {advice}", found.join(", "));
-    Err(DbErr::Custom(text))
+    Ok(Some(format!("it holds tables that are not SubiteYa's ({}{more}); {advice}", found.join(", "))))
+}
+
+/// The migrations that were applied, in any order.
+pub(super) async fn applied(connection: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
+    if !all_tables(connection).await?.iter().any(|name| name == APPLIED) {
+        return Ok(Vec::new());
+    }
+    names(connection, "select version as name from seaql_migrations").await
+}
+
+async fn all_tables(connection: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
+    let tables = match connection.get_database_backend() {
+        DbBackend::Sqlite => {
+            "select name from sqlite_master where type = 'table' and name not like 'sqlite_%' order by name"
+        }
+        _ => "select tablename::text as name from pg_tables where schemaname = current_schema() order by tablename",
+    };
+    names(connection, tables).await
 }
 
 async fn names(connection: &DatabaseConnection, sql: &str) -> Result<Vec<String>, DbErr> {

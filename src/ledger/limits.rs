@@ -2,7 +2,7 @@
 
 use sea_orm::QueryResult;
 
-use super::{Result, Session, Tx, json, to_json};
+use super::{Result, Session, Tx, json, places, to_json};
 use crate::outcome::Reason;
 
 /// By name, since a statement that was prepared before a migration keeps what `*` was then.
@@ -56,6 +56,12 @@ impl Session {
     pub async fn last_posts(&self, since: i64) -> Result<Vec<i64>> {
         let rows = self.all("select posted_at from limits where posted_at > $1", [since.into()]).await?;
         rows.iter().map(|row| Ok(row.try_get("", "posted_at")?)).collect()
+    }
+
+    pub(super) async fn limits_named(&self, names: &[String]) -> Result<Vec<(String, LimitRow)>> {
+        let sql = format!("select {COLUMNS} from limits where name in ({})", places(0, names.len()));
+        let rows = self.all(&sql, names.iter().map(|name| name.as_str().into())).await?;
+        rows.iter().map(|row| Ok((row.try_get("", "name")?, read(row)?))).collect()
     }
 
     pub async fn limits(&self) -> Result<Vec<(String, LimitRow)>> {

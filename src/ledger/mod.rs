@@ -9,12 +9,16 @@
 //! `synchronous_commit=on`: a commit that was answered is durable, which the publish protocol needs (its rule 10).
 
 mod accounts;
+mod checks;
 mod chores;
 mod clock;
 mod connect;
 mod connects;
+mod creators;
+mod ended;
 mod entries;
 mod foreign;
+mod gate;
 mod history;
 mod keys;
 mod lanes;
@@ -22,8 +26,11 @@ mod limits;
 mod list;
 mod pauses;
 mod publications;
+mod queue;
 mod release;
 mod retention;
+mod said;
+mod schema;
 mod settings;
 mod tasks;
 mod usage;
@@ -42,22 +49,29 @@ use sea_orm::{
 };
 
 pub use accounts::{Account, AccountState, NewAccount, TokenPair};
+pub use checks::Needed;
 pub use clock::SystemClock;
-pub use connect::{ConnectError, migrate_down, migration_status};
+pub use connect::ConnectError;
 pub use connects::{Connecting, NewConnecting};
+pub use creators::KnownCreator;
+pub use ended::{DeadFilter, DeadLetter, DeadPage, EndedFilter};
 pub use entries::DeadEntry;
 pub use history::HistoryLine;
 pub use keys::{ApiKey, Role, SessionKind};
 pub use limits::LimitRow;
 pub use pauses::Pause;
 pub use publications::PublicationRow;
+pub use queue::{Queue, Standing};
 pub use release::{Ready, Releasable, Room, interleave};
 pub use retention::{Bytes, Holding};
+pub use schema::{Standing, migrate_down, migration_status};
 pub use tasks::{Released, StageCounts, TaskRow};
 pub use usage::UsageRow;
 pub use videos::{Edited, ListFilter, Priority, Status, Video, VideoPage, VideoPatch};
 pub use webhooks::{NewWebhook, Webhook};
 pub use workers::Worker;
+
+use gate::Gate;
 
 use crate::outage::Outage;
 
@@ -70,9 +84,9 @@ const LATE: Duration = Duration::from_secs(3);
 
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    #[error("the database is not available: {0}")]
+    #[error("the database is not available: {}", said::by_database(.0))]
     Unavailable(DbErr),
-    #[error("the database refused a statement: {0}")]
+    #[error("the database refused a statement: {}", said::by_database(.0))]
     Refused(DbErr),
     /// A row isn't as it was read, or is there already: somebody else was first.
     #[error("the row was changed by somebody else")]
@@ -144,6 +158,7 @@ struct Inner {
     writer: DatabaseConnection,
     clock: clock::Clock,
     writing: Arc<Outage>,
+    gate: Gate,
 }
 
 impl Ledger {
@@ -166,6 +181,7 @@ impl Ledger {
             _ => TransactionOptions::default(),
         };
         let (backend, outage) = (self.inner.reads.backend, self.inner.writing.clone());
+        let _asking = self.inner.gate.pass(backend, &outage).await?;
         let asked = Instant::now();
         let transaction = bounded(backend, &outage, self.inner.writer.begin_with_options(options)).await?;
         if asked.elapsed() > LATE {
@@ -185,7 +201,7 @@ impl Deref for Ledger {
 }
 
 enum Connection {
-    Pool(DatabaseConnection),
+    Pool(DatabaseConnection, Gate),
     Transaction(DatabaseTransaction),
 }
 
@@ -223,7 +239,7 @@ impl Session {
     async fn one(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<Option<QueryResult>> {
         let statement = self.statement(sql, values);
         match &self.connection {
-            Connection::Pool(pool) => self.read(pool.query_one_raw(statement)).await,
+            Connection::Pool(pool, gate) => self.read(gate, pool.query_one_raw(statement)).await,
             Connection::Transaction(transaction) => self.bounded(transaction.query_one_raw(statement)).await,
         }
     }
@@ -231,13 +247,14 @@ impl Session {
     async fn all(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<Vec<QueryResult>> {
         let statement = self.statement(sql, values);
         match &self.connection {
-            Connection::Pool(pool) => self.read(pool.query_all_raw(statement)).await,
+            Connection::Pool(pool, gate) => self.read(gate, pool.query_all_raw(statement)).await,
             Connection::Transaction(transaction) => self.bounded(transaction.query_all_raw(statement)).await,
         }
     }
 
     /// A read by itself: its answer ends the outage. A transaction's reads don't end one, its commit does.
-    async fn read<T>(&self, answer: impl Future<Output = Result<T, DbErr>>) -> Result<T> {
+    async fn read<T>(&self, gate: &Gate, answer: impl Future<Output = Result<T, DbErr>>) -> Result<T> {
+        let _asking = gate.pass(self.backend, &self.outage).await?;
         let answered = self.bounded(answer).await?;
         self.outage.worked();
         Ok(answered)
@@ -293,7 +310,7 @@ impl Tx {
         let statement = self.statement(sql, values);
         let done: ExecResult = match &self.session.connection {
             Connection::Transaction(transaction) => self.bounded(transaction.execute_raw(statement)).await?,
-            Connection::Pool(pool) => self.bounded(pool.execute_raw(statement)).await?,
+            Connection::Pool(pool, _) => self.bounded(pool.execute_raw(statement)).await?,
         };
         Ok(done.rows_affected())
     }

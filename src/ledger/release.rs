@@ -13,7 +13,7 @@
 //! [`lanes`]: super::lanes
 
 use super::tasks::Released;
-use super::{LedgerError, Result, Tx};
+use super::{LedgerError, Pause, Result, Tx};
 use crate::event::{Entry, Stage, TaskId};
 use crate::task::{HANDED_BACK, Task};
 
@@ -93,7 +93,7 @@ pub fn interleave(passes: &mut [i64; 3], due: &[Releasable], room: usize) -> Vec
 impl Tx {
     /// Releases what is due and has room, in order. The caller commits, then appends.
     pub async fn release(&self, stage: Stage, room: Room) -> Result<Vec<Released>> {
-        if self.paused(&format!("stage/{stage}")).await?.is_some()
+        if self.paused(&Pause::name_of_stage(stage)).await?.is_some()
             || self.free(stage, room).await? == 0
             || self.due(stage, self.now, 1).await?.is_empty()
         {
@@ -136,10 +136,15 @@ impl Tx {
     /// Releases one that was just handed back, if nothing stands before it on the stream: a reader that waits gets it at
     /// once. Otherwise the next free worker takes it from the ledger.
     pub async fn release_handed_back(&self, task: &Task) -> Result<Option<Released>> {
-        if self.queued_before(task.stage, i64::MAX).await? {
+        if self.queued_before(task.stage, i64::MAX).await?
+            || self.paused(&Pause::name_of_stage(task.stage)).await?.is_some()
+        {
             return Ok(None);
         }
         let Some((row, trace)) = self.unlocked(&[task.id]).await?.pop() else { return Ok(None) };
+        if self.paused(&Pause::name_of_account(&row.account)).await?.is_some() {
+            return Ok(None);
+        }
         let Ok(queued) = row.task.release(self.count_releases(1).await?, self.now) else { return Ok(None) };
         self.put_task(&row.task, &queued).await?;
         Ok(Some(Released { stage: task.stage, entry: Entry { task: task.id, video: task.video, trace } }))
@@ -218,7 +223,7 @@ impl super::Ledger {
 }
 
 /// A publication that has its publish id resumes: it needs no permit, so no limit holds it up.
-const RESUMES: &str =
+pub(super) const RESUMES: &str =
     "exists (select 1 from publications r where r.video_id = t.video_id and r.publish_id is not null)";
 
 #[cfg(test)]

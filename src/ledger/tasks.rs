@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use sea_orm::{QueryResult, Value};
 
+use super::release::RESUMES;
 use super::{LedgerError, Result, Session, Tx, count, parsed, parsed_option, places};
 use crate::event::{Entry, Stage, TaskId, TraceId, VideoId};
 use crate::outcome::Reason;
-use crate::task::{HANDED_BACK, State, Task};
+use crate::task::{HANDED_BACK, HELD, State, Task};
 
 /// A task as it stands in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub struct StageCounts {
     pub review: i64,
 }
 
-const COLUMNS: &str = "id, video_id, stage, account_id, creator, priority, state, due_at, wait_code, wait_text, seq, queued_at, entry, started_at, holder, attempts, takeovers, token, lease_until";
+pub(super) const COLUMNS: &str = "id, video_id, stage, account_id, creator, priority, state, due_at, wait_code, wait_text, seq, queued_at, entry, started_at, holder, attempts, takeovers, token, lease_until";
 
 impl Session {
     pub async fn task(&self, id: TaskId) -> Result<Option<TaskRow>> {
@@ -100,6 +101,16 @@ impl Session {
         self.all(&sql, values).await?.iter().map(read).collect()
     }
 
+    /// A creator's posts that are held, oldest first. Without those that somebody is just taking out of their wait.
+    pub async fn held(&self, creator: &str, most: i64) -> Result<Vec<TaskRow>> {
+        let sql = format!(
+            "select {COLUMNS} from tasks where stage = 'publish' and creator = $1 and state = 'waiting' and due_at >= $2
+             order by id limit $3{}",
+            self.skip_locked()
+        );
+        self.all(&sql, [creator.into(), HELD.into(), most.into()]).await?.iter().map(read).collect()
+    }
+
     /// The task that asks TikTok what became of a publish id, if there is one already.
     pub async fn confirming(&self, publish_id: &str) -> Result<Option<TaskRow>> {
         let sql = format!(
@@ -137,11 +148,13 @@ impl Session {
         self.all(&sql, [stage.as_str().into(), now.into(), most.into()]).await?.iter().map(read).collect()
     }
 
-    /// What the next free worker takes straight from the ledger: stalled work (rule 7) and what was handed back (rule 11).
+    /// What the next free worker takes straight from the ledger: stalled work (rule 7), what was handed back (rule 11) and
+    /// what was read and set aside (rule 3).
     pub async fn abandoned(&self, stage: Stage, now: i64, most: i64) -> Result<Vec<TaskRow>> {
         let sql = format!(
             "select {COLUMNS} from tasks where stage = $1 and (state = 'running' and lease_until < $2
-                or state = 'waiting' and due_at = {HANDED_BACK}) order by lease_until limit $3"
+                or state = 'waiting' and due_at = {HANDED_BACK}
+                or state = 'queued' and entry is not null) order by seq limit $3"
         );
         self.all(&sql, [stage.as_str().into(), now.into(), most.into()]).await?.iter().map(read).collect()
     }
@@ -150,7 +163,7 @@ impl Session {
     pub async fn relay_is_wanted(&self, now: i64, margin: i64) -> Result<bool> {
         let [one, other] = Stage::STREAMED.map(Stage::as_str);
         let sql = format!(
-            "select 1 as one from tasks where stage in ('{one}', '{other}') and (state = 'queued' and queued_at < $1
+            "select 1 as one from tasks where stage in ('{one}', '{other}') and (state = 'queued' and entry is null and queued_at < $1
                 or state = 'waiting' and due_at > {HANDED_BACK} and due_at <= $2) limit 1"
         );
         Ok(self.one(&sql, [(now - margin).into(), now.into()]).await?.is_some())
@@ -183,7 +196,7 @@ impl Session {
     pub async fn overtaken(&self, stage: Stage, now: i64, margin: i64) -> Result<Vec<TaskRow>> {
         let columns = COLUMNS.split(", ").map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", ");
         let sql = format!(
-            "select {columns} from tasks t where t.stage = $1 and t.state = 'queued' and t.queued_at < $2 and exists (
+            "select {columns} from tasks t where t.stage = $1 and t.state = 'queued' and t.entry is null and t.queued_at < $2 and exists (
                 select 1 from tasks later where later.stage = t.stage and later.seq > t.seq
                 and later.queued_at > t.queued_at + $3 and later.started_at is not null and later.started_at < $4)"
         );
@@ -201,7 +214,9 @@ impl Session {
 
     /// Rule 8b: queued tasks that were released before a reader found its stream empty.
     pub async fn unread_before(&self, stage: Stage, before: i64) -> Result<Vec<TaskRow>> {
-        let sql = format!("select {COLUMNS} from tasks where stage = $1 and state = 'queued' and queued_at < $2");
+        let sql = format!(
+            "select {COLUMNS} from tasks where stage = $1 and state = 'queued' and entry is null and queued_at < $2"
+        );
         self.by_release(&sql, [stage.as_str().into(), before.into()]).await
     }
 
@@ -211,9 +226,33 @@ impl Session {
         Ok(self.one(sql, [stage.as_str().into()]).await?.is_some())
     }
 
-    /// The oldest release that was never started, if it is older than `before`.
+    /// The oldest release that nobody has read, if it is older than `before`.
     pub async fn queued_before(&self, stage: Stage, before: i64) -> Result<bool> {
-        let sql = "select 1 as one from tasks where stage = $1 and state = 'queued' and queued_at < $2 limit 1";
+        let sql = "select 1 as one from tasks where stage = $1 and state = 'queued' and entry is null and queued_at < $2 limit 1";
+        Ok(self.one(sql, [stage.as_str().into(), before.into()]).await?.is_some())
+    }
+
+    /// How many are out on the stage's stream and not read, as far as the ledger knows.
+    pub async fn unread(&self, stage: Stage) -> Result<i64> {
+        let sql = "select count(*) as number from tasks where stage = $1 and state = 'queued' and entry is null";
+        self.one(sql, [stage.as_str().into()]).await?.map_or(Ok(0), |row| Ok(row.try_get("", "number")?))
+    }
+
+    /// How many others run and will still ask for their permit: not those that go on with a publish id that they have.
+    pub async fn about_to_ask(&self, stage: Stage, now: i64, others_than: Option<TaskId>) -> Result<i64> {
+        let sql = format!(
+            "select count(*) as number from tasks t where t.stage = $1 and t.state = 'running' and t.permitted = 0
+             and t.lease_until >= $2 and t.id <> $3 and not {RESUMES}"
+        );
+        let but = others_than.map(|id| id.to_string()).unwrap_or_default();
+        self.one(&sql, [stage.as_str().into(), now.into(), but.into()])
+            .await?
+            .map_or(Ok(0), |row| Ok(row.try_get("", "number")?))
+    }
+
+    /// Whether a task of the stage has been running since before then.
+    pub async fn started_before(&self, stage: Stage, before: i64) -> Result<bool> {
+        let sql = "select 1 as one from tasks where stage = $1 and state = 'running' and started_at < $2 limit 1";
         Ok(self.one(sql, [stage.as_str().into(), before.into()]).await?.is_some())
     }
 
@@ -325,7 +364,7 @@ fn state(row: &QueryResult) -> Result<State> {
         .ok_or_else(|| LedgerError::Corrupt(format!("the column state holds {text:?}")))
 }
 
-fn read(row: &QueryResult) -> Result<TaskRow> {
+pub(super) fn read(row: &QueryResult) -> Result<TaskRow> {
     let wait_code: Option<String> = row.try_get("", "wait_code")?;
     let wait_text: Option<String> = row.try_get("", "wait_text")?;
     Ok(TaskRow {

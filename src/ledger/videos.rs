@@ -149,6 +149,7 @@ pub struct VideoPatch {
     pub reason: Option<Option<Reason>>,
     /// `Some(None)`: when TikTok would have it is open again (now).
     pub publish_at: Option<Option<i64>>,
+    pub options: Option<serde_json::Value>,
 }
 
 #[derive(Debug, Clone)]
@@ -273,6 +274,9 @@ impl Tx {
         }
         if let Some(publish_at) = patch.publish_at {
             set("publish_at", publish_at.into());
+        }
+        if let Some(options) = patch.options {
+            set("options", options.to_string().into());
         }
         if let Some(reason) = patch.reason {
             let (code, text) = reason.map(|reason| (reason.code, reason.text)).unzip();

@@ -43,6 +43,12 @@ impl Session {
             .collect()
     }
 
+    /// Whether a worker of the stage has not been seen since then and never said goodbye.
+    pub async fn died(&self, stage: Stage, since: i64) -> Result<bool> {
+        let sql = "select 1 as one from workers where stage = $1 and seen_at < $2 limit 1";
+        Ok(self.one(sql, [stage.as_str().into(), since.into()]).await?.is_some())
+    }
+
     /// The slots of all workers of a stage that are alive.
     pub async fn slots(&self, stage: Stage, since: i64) -> Result<usize> {
         let sql =

@@ -7,8 +7,10 @@
 //! without a Redis command. A row can also be closed until a time, when TikTok itself says no.
 
 mod cell;
+mod forecast;
 mod refused;
 
+pub use forecast::{Start, last_start};
 pub use refused::{close, close_day, close_newcomers, open_early, withdraw};
 
 use std::fmt;
@@ -58,6 +60,9 @@ pub enum Verdict {
         reason: Reason,
     },
 }
+
+/// Why work waits whose stage has used up its limit.
+pub const STAGE_LIMIT: &str = "stage_limit";
 
 /// TikTok judges by arrival, so each window is a little longer here than there.
 const MARGIN: f64 = 1.02;
@@ -134,9 +139,12 @@ pub async fn take(tx: &Tx, asks: &[Ask]) -> Result<Verdict, LedgerError> {
     if verdict == Verdict::Open {
         for (ask, row) in asks.iter().zip(rows) {
             let posts = matches!(ask.key, Key::Creator(_));
-            if posts || ask.rate.is_some() {
-                tx.put_limit(&ask.key.to_string(), &granted(row, ask.rate, posts, tx.now())).await?;
+            if !posts && ask.rate.is_none() {
+                continue;
             }
+            let row = if posts { posting(row, tx.now()) } else { row };
+            let row = ask.rate.map_or(row.clone(), |rate| granted(row, rate, tx.now()));
+            tx.put_limit(&ask.key.to_string(), &row).await?;
         }
     }
     Ok(verdict)
@@ -197,29 +205,42 @@ fn judge(row: &LimitRow, ask: &Ask, now: i64) -> Verdict {
                     format!("the account's limit of {} in {} s is used up", rate.count, rate.window.as_secs())
                 }
             };
-            let code = if matches!(ask.key, Key::Creator(_)) { "account_limit" } else { "stage_limit" };
+            let code = if matches!(ask.key, Key::Creator(_)) { "account_limit" } else { STAGE_LIMIT };
             Verdict::Closed { until, reason: Reason::new(code, text) }
         }
         _ => Verdict::Open,
     }
 }
 
-/// The row after a grant: the cell that has been free longest is taken, and a post remembered.
-fn granted(mut row: LimitRow, rate: Option<Rate>, posts: bool, now: i64) -> LimitRow {
-    if let Some(rate) = rate {
-        row.cells = fitted(&row.cells, rate);
-        if let Some(oldest) = row.cells.iter_mut().min()
-            && let Ok(taken_until) = cell::decide(window(rate), *oldest, now)
-        {
-            *oldest = taken_until;
-        }
+/// The first time from `now` on at which this row alone would let one through.
+pub fn opens_at(row: &LimitRow, rate: Option<Rate>, now: i64) -> i64 {
+    let cell = rate.map_or(0, |rate| fitted(&row.cells, rate).into_iter().min().unwrap_or(0));
+    now.max(row.closed_until).max(cell).max(day_full_until(row, now).unwrap_or(0))
+}
+
+/// How far apart its permits are in the long run: milliseconds.
+pub fn apart(rate: Rate) -> i64 {
+    i64::try_from(window(rate).as_millis()).unwrap_or(i64::MAX / 4) / i64::from(rate.count.max(1))
+}
+
+/// The row after a grant: the cell that has been free longest is taken.
+pub fn granted(mut row: LimitRow, rate: Rate, now: i64) -> LimitRow {
+    row.cells = fitted(&row.cells, rate);
+    if let Some(oldest) = row.cells.iter_mut().min()
+        && let Ok(taken_until) = cell::decide(window(rate), *oldest, now)
+    {
+        *oldest = taken_until;
     }
-    if posts {
-        row.posts.retain(|&post| post > now - DAY - DAY_MARGIN);
-        row.posts.push(now);
-        let forgotten = row.posts.len().saturating_sub(REMEMBERED);
-        row.posts.drain(..forgotten);
-    }
+    row.open_at = open_at(&row, now);
+    row
+}
+
+/// The row of a creator who posts: TikTok counts it in the day.
+fn posting(mut row: LimitRow, now: i64) -> LimitRow {
+    row.posts.retain(|&post| post > now - DAY - DAY_MARGIN);
+    row.posts.push(now);
+    let forgotten = row.posts.len().saturating_sub(REMEMBERED);
+    row.posts.drain(..forgotten);
     row.open_at = open_at(&row, now);
     row
 }
@@ -272,7 +293,7 @@ mod tests {
         let ask = Ask { key: Key::Publish, rate: Some(rate) };
         let verdict = judge(row, &ask, now);
         if verdict == Verdict::Open {
-            *row = granted(row.clone(), Some(rate), false, now);
+            *row = granted(row.clone(), rate, now);
         }
         verdict
     }

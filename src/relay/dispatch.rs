@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::budget::Budget;
 use crate::config::{Rate, StagesConfig};
 use crate::event::Stage;
 use crate::ledger::{Released, Room, Tx};
@@ -22,15 +23,21 @@ pub struct Dispatch {
     stages: Arc<StagesConfig>,
     /// Slots of the live workers of each streamed stage, as the relay last saw them.
     slots: Arc<[AtomicUsize; 2]>,
+    budget: Budget,
 }
 
 impl Dispatch {
     pub fn new(streams: Option<Streams>, stages: StagesConfig) -> Self {
-        Self { streams, stages: Arc::new(stages), slots: Arc::default() }
+        Self { streams, stages: Arc::new(stages), slots: Arc::default(), budget: Budget::default() }
     }
 
     pub fn streams(&self) -> Option<&Streams> {
         self.streams.as_ref()
+    }
+
+    /// What this process holds back while the plan's commands run short.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     pub(super) fn saw_slots(&self, stage: Stage, slots: usize) {
@@ -42,10 +49,10 @@ impl Dispatch {
         self.stages.publish.limit_per_account
     }
 
-    pub fn room(&self, stage: Stage) -> Room {
-        let config = self.stages.of(stage);
-        let slots = self.slots[usize::from(stage != Stage::Edit)].load(Ordering::Relaxed).max(config.concurrency);
-        Room::for_slots(slots, config.limit_per_account.map(|rate| rate.count))
+    /// Of the workers that are alive; at least one's.
+    pub fn slots(&self, stage: Stage) -> usize {
+        let seen = self.slots[usize::from(stage != Stage::Edit)].load(Ordering::Relaxed);
+        seen.max(self.stages.of(stage).concurrency)
     }
 
     /// The room, and how much of it the stage's limit lets start soon.
@@ -62,14 +69,21 @@ impl Dispatch {
         limit::open_within(tx, tx.now(), AHEAD, &Ask { key, rate }).await
     }
 
-    /// Whether an append could succeed: Redis is there to be used, and its plan's commands are not used up.
-    pub(super) fn releases(&self) -> bool {
+    pub fn room(&self, stage: Stage) -> Room {
+        let config = self.stages.of(stage);
+        Room::for_slots(self.slots(stage), config.limit_per_account.map(|rate| rate.count))
+    }
+
+    /// Whether an append could succeed, and may be made: Redis is there to be used, its plan's commands are not used up,
+    /// and what is left of them is not kept for another stage.
+    pub fn releases(&self, stage: Stage) -> bool {
         self.streams.as_ref().is_some_and(|streams| streams.over_quota().is_none())
+            && !(stage == Stage::Edit && self.budget.holds_edits())
     }
 
     /// Releases what is due of a stage, within the caller's transaction. After its commit: [`Dispatch::append`].
     pub async fn release(&self, tx: &Tx, stage: Stage) -> Result<Vec<Released>, crate::ledger::LedgerError> {
-        if !self.releases() {
+        if !self.releases(stage) {
             return Ok(Vec::new());
         }
         torture::at(Point::ReleaseRead);
@@ -87,10 +101,10 @@ impl Dispatch {
         tx: &Tx,
         task: &Task,
     ) -> Result<Option<Released>, crate::ledger::LedgerError> {
-        match self.streams {
-            Some(_) if task.stage.stream().is_some() => tx.release_handed_back(task).await,
-            _ => Ok(None),
+        if task.stage.stream().is_none() || !self.releases(task.stage) {
+            return Ok(None);
         }
+        tx.release_handed_back(task).await
     }
 
     /// Appends committed releases. What fails here is not lost: the ledger comes to doubt it and releases it anew.

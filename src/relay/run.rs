@@ -33,6 +33,7 @@ pub async fn run(engine: Engine) {
         engine.health.beat("relay");
         if let Some(streams) = engine.dispatch.streams() {
             streams.ask_again().await;
+            streams.look_for_lost();
         }
         let done = async {
             if !refitted {
@@ -72,7 +73,7 @@ async fn relay(engine: &Engine, stage: Stage) -> Result<(), LedgerError> {
 
 /// Releases what is due and has room.
 pub async fn release_due(ledger: &Ledger, dispatch: &Dispatch, stage: Stage) -> Result<(), LedgerError> {
-    if !dispatch.releases() || !ledger.anything_due(stage, ledger.now().await?).await? {
+    if !dispatch.releases(stage) || !ledger.anything_due(stage, ledger.now().await?).await? {
         return Ok(());
     }
     let tx = ledger.begin().await?;

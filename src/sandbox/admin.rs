@@ -20,13 +20,13 @@ use super::fault::{Fault, parse_duration};
 use super::journal::Entry;
 use super::record::{Filter, time};
 use super::webhook::{Event, may_send_to};
-use super::{page, video};
+use super::{avatar, page, video};
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/", get(page::posts))
         .route("/sandbox/creators", get(creators).post(make_creator))
-        .route("/sandbox/creators/{open_id}/avatar", get(avatar))
+        .route("/sandbox/creators/{open_id}/avatar", get(show_avatar))
         .route("/sandbox/creators/{open_id}/revoke", post(revoke))
         .route("/sandbox/webhooks", get(webhooks).post(aim))
         .route("/sandbox/webhooks/send", post(send))
@@ -65,18 +65,11 @@ async fn creators(State(app): State<Arc<App>>) -> Json<Value> {
     Json(json!({"creators": app.look(|state, _| state.creators.values().cloned().collect::<Vec<_>>())}))
 }
 
-/// The creator's initial on a colour of their own.
-async fn avatar(State(app): State<Arc<App>>, Path(open_id): Path<String>) -> Response {
-    let Some(name) = app.look(|state, _| state.creators.get(&open_id).map(|creator| creator.display_name.clone()))
-    else {
+async fn show_avatar(State(app): State<Arc<App>>, Path(open_id): Path<String>) -> Response {
+    if !app.look(|state, _| state.creators.contains_key(&open_id)) {
         return StatusCode::NOT_FOUND.into_response();
-    };
-    let initial = name.chars().find(|c| c.is_alphanumeric()).unwrap_or('?');
-    let hue = open_id.bytes().map(u32::from).sum::<u32>() % 360;
-    let svg = format!(
-        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100"><rect width="100" height="100" fill="hsl({hue} 60% 45%)"/><text x="50" y="68" font-family="sans-serif" font-size="52" text-anchor="middle" fill="#fff">{initial}</text></svg>"##
-    );
-    ([(header::CONTENT_TYPE, "image/svg+xml")], svg).into_response()
+    }
+    ([(header::CONTENT_TYPE, "image/png")], avatar::png(&open_id)).into_response()
 }
 
 /// `application/json` like all that changes something, so that no foreign page can send it.

@@ -17,6 +17,7 @@ mod admin;
 mod answer;
 mod app;
 mod authorize;
+mod avatar;
 mod call;
 mod clock;
 mod creator;

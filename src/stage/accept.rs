@@ -1,5 +1,5 @@
-//! What becomes of an entry that was read, claimed or found pending: its task is leased and run, or the entry is
-//! acknowledged and forgotten, or, where there is no slot for it, the task is given back.
+//! What becomes of an entry that was read, claimed or found pending: its task is leased and run, or set aside for the next
+//! free slot, or the entry is acknowledged and forgotten.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::lease::{self, Taken};
 use super::streamed::{Fault, Worker};
-use super::{Work, run, settle};
+use super::{Admission, Work, run, settle};
 use crate::event::{LeaseToken, TaskId};
 use crate::ledger::{LedgerError, TaskRow};
 use crate::stream::{Content, Delivery, Reader};
@@ -34,29 +34,38 @@ impl Drop for Held {
 }
 
 impl<W: Work> Worker<W> {
-    /// What a stopped worker handed back, and tasks of dead ones: their leases are over, and stayed so. Not those that
-    /// this process is at work on: it is alive, and will renew them.
+    /// What is to be had without a read: tasks of dead workers, whose leases are over and stayed so (not those that this
+    /// process is at work on: it is alive, and will renew them), and, while the stage is open, what was read ahead and set
+    /// aside, and what a stopped worker handed back.
     pub(super) async fn abandoned(&self, now: i64) -> Result<Vec<TaskRow>, LedgerError> {
         let rows = self.engine.ledger.abandoned(W::STAGE, now, ABANDONED).await?;
         let ours: Vec<TaskId> = self.hands().values().map(|(task, _)| *task).collect();
         let foreign = rows.into_iter().filter(|row| !ours.contains(&row.task.id));
-        let (stalled, mut abandoned): (Vec<TaskRow>, _) = foreign.partition(|row| row.task.state == State::Running);
-        let mut overdue = self.overdue.lock().unwrap_or_else(PoisonError::into_inner);
-        abandoned.extend(overdue.ripe(stalled, Instant::now(), self.engine.ledger.calm_for()));
+        let (stalled, ready): (Vec<TaskRow>, Vec<TaskRow>) = foreign.partition(|row| row.task.state == State::Running);
+        let mut abandoned = {
+            let mut overdue = self.overdue.lock().unwrap_or_else(PoisonError::into_inner);
+            overdue.ripe(stalled, Instant::now(), self.engine.ledger.calm_for())
+        };
+        if !ready.is_empty() && self.look().await? == Admission::Open {
+            abandoned.extend(ready);
+        }
         Ok(abandoned)
     }
 
-    /// Rules 7 and 11: what a dead worker left is taken over, its entry with it, and what a stopped one handed back.
+    /// Rules 3, 7 and 11.
     pub(super) async fn take_over_abandoned(&self, permits: &mut Vec<OwnedSemaphorePermit>) -> Result<(), Fault> {
         let now = self.engine.ledger.now().await?;
         for row in self.abandoned(now).await? {
             let Some(permit) = permits.pop() else { break };
             let entry = match &row.task.entry {
-                Some(id) => self.claim(id).await,
+                Some(id) if row.task.is_set_aside() => Some(id.clone()),
+                Some(id) => {
+                    tracing::info!(stage = %W::STAGE, video.id = %row.task.video, holder = row.task.holder, "taking over abandoned work");
+                    self.claim(id).await
+                }
                 None => None,
             };
-            tracing::info!(stage = %W::STAGE, video.id = %row.task.video, holder = row.task.holder, "taking over abandoned work");
-            self.start(row.task.id, entry, permit).await?;
+            permits.extend(self.start(row.task.id, entry, permit).await?);
         }
         Ok(())
     }
@@ -64,7 +73,7 @@ impl<W: Work> Worker<W> {
     /// The entry, if it could be claimed. Where it is gone, or Redis is, the task runs all the same and acknowledges
     /// nothing.
     async fn claim(&self, entry: &str) -> Option<String> {
-        if !self.streams.connected() {
+        if !self.streams.usable(W::STAGE) {
             return None;
         }
         let claimed = async {
@@ -82,7 +91,7 @@ impl<W: Work> Worker<W> {
         }
     }
 
-    /// What this consumer has pending and does not run: left by a read whose answer was lost.
+    /// What this consumer has pending and knows nothing of: left by a read whose answer was lost.
     pub(super) async fn left_behind(&self, reader: &Reader) -> Result<Vec<Delivery>, Fault> {
         let mut left = Vec::new();
         let mut after = "0".to_owned();
@@ -90,16 +99,17 @@ impl<W: Work> Worker<W> {
             let page = reader.own_pending(&after, 100).await?;
             let Some(last) = page.last() else { return Ok(left) };
             after = last.id.clone();
-            left.extend(page.into_iter().filter(|delivery| !self.holds(&delivery.id)));
+            left.extend(page.into_iter().filter(|delivery| !self.knows(&delivery.id)));
         }
     }
 
-    /// Starts what can be run, acknowledges what needs no run, gives back what there is no slot for.
+    /// Starts what can be run, acknowledges what needs no run, sets aside what there is no slot for.
     pub(super) async fn accept(
         &self,
         deliveries: Vec<Delivery>,
         permits: &mut Vec<OwnedSemaphorePermit>,
     ) -> Result<(), Fault> {
+        let mut ahead = Vec::new();
         for delivery in deliveries {
             match delivery.content {
                 Content::Gone => self.acknowledge(delivery.id).await,
@@ -113,17 +123,17 @@ impl<W: Work> Worker<W> {
                             permits.push(unused);
                         }
                     }
-                    None => {
-                        lease::give_back(&self.engine, entry.task).await?;
-                        self.acknowledge(delivery.id).await;
-                    }
+                    None => ahead.push((entry.task, delivery.id)),
                 },
             }
+        }
+        for entry in lease::set_aside(&self.engine, ahead).await? {
+            self.acknowledge(entry).await;
         }
         Ok(())
     }
 
-    /// Leases and runs a task, or acknowledges its entry and gives the slot back.
+    /// Leases and runs a task; or gives the slot back, and acknowledges the entry that nobody needs any more.
     async fn start(
         &self,
         task: TaskId,
@@ -137,6 +147,7 @@ impl<W: Work> Worker<W> {
                 }
                 Ok(Some(permit))
             }
+            Taken::Elsewhere | Taken::SetAside => Ok(Some(permit)),
             Taken::Granted(row) => {
                 let held = self.hold(&row, entry);
                 let (engine, work) = (self.engine.clone(), self.work.clone());
@@ -172,8 +183,9 @@ impl<W: Work> Worker<W> {
         Some(Held { in_hand: self.in_hand.clone(), token })
     }
 
-    pub(super) fn holds(&self, entry: &str) -> bool {
-        self.hands().values().any(|(_, held)| held.as_deref() == Some(entry))
+    /// Whether this entry is being worked on here, or is over and waits for its acknowledgement.
+    pub(super) fn knows(&self, entry: &str) -> bool {
+        self.engine.acks.holds(entry) || self.hands().values().any(|(_, held)| held.as_deref() == Some(entry))
     }
 
     fn hands(&self) -> MutexGuard<'_, HashMap<LeaseToken, (TaskId, Option<String>)>> {

@@ -61,7 +61,7 @@ async fn round<W: Work>(
     for row in rows {
         let Ok(slot) = slots.clone().try_acquire_owned() else { break };
         match lease::take(engine, &**work, &identity.name, row.task.id, None).await? {
-            Taken::Refused => {}
+            Taken::Refused | Taken::Elsewhere | Taken::SetAside => {}
             Taken::Granted(row) => {
                 let (engine, work, id) = (engine.clone(), work.clone(), row.task.id);
                 let held = Held { in_hand: in_hand.clone(), id };

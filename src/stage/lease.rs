@@ -4,9 +4,10 @@ use serde_json::json;
 
 use super::{Admission, Engine, Work, millis, settle};
 use crate::event::{LeaseToken, Stage, TaskId};
-use crate::ledger::{LedgerError, TaskRow, Tx};
+use crate::ledger::{LedgerError, Pause, TaskRow, Tx};
+use crate::limit::STAGE_LIMIT;
 use crate::outcome::{Outcome, Reason};
-use crate::task::{Claim, Leased, State, Task};
+use crate::task::{Claim, HANDED_BACK, Leased, Refused, State, Task};
 use crate::torture::{self, Guard, Point};
 
 /// What became of the wish for a lease.
@@ -16,6 +17,10 @@ pub enum Taken {
     Granted(Box<TaskRow>),
     /// Not ours to run: done, canceled, leased elsewhere, put off or never there. Its entry is acknowledged.
     Refused,
+    /// Another one runs it under this very entry, and acknowledges it.
+    Elsewhere,
+    /// The stage is closed for now. The entry was read, so the task is set aside for when it opens.
+    SetAside,
 }
 
 /// How long a task waits whose rows the ledger can't make sense of.
@@ -61,7 +66,8 @@ async fn granted<W: Work>(
     if row.task.stage != W::STAGE {
         return Ok(Taken::Refused);
     }
-    let claim = Claim { token: LeaseToken::new(), holder: worker.to_owned(), entry, lease: engine.config.lease };
+    let claim =
+        Claim { token: LeaseToken::new(), holder: worker.to_owned(), entry: entry.clone(), lease: engine.config.lease };
     let interrupted = row.task.state == State::Running;
     // The ledger had trouble until just now: a holder that lives may renew first.
     if interrupted && engine.ledger.calm_for() < engine.calm() {
@@ -70,7 +76,8 @@ async fn granted<W: Work>(
     let granted = match row.task.lease(claim, tx.now()) {
         Err(refused) => {
             tracing::debug!(task.id = %id, %refused, "not run again");
-            return Ok(Taken::Refused);
+            let same = refused == Refused::Leased && row.task.entry.is_some() && row.task.entry == entry;
+            return Ok(if same { Taken::Elsewhere } else { Taken::Refused });
         }
         Ok(Leased::Poisoned(dead)) => {
             let reason = Reason::new(
@@ -88,11 +95,33 @@ async fn granted<W: Work>(
         }
         Ok(Leased::Granted(granted)) => granted,
     };
-    if let Admission::Closed { until, reason } = admitted(&tx, work, &row).await? {
+    let paused = paused(&tx, &row).await?;
+    let admission = match &paused {
+        // It keeps its place: the release passes it over until the pause is over or somebody ends it.
+        Some(pause) => {
+            let place = Some(row.task.due_at).filter(|&due| due > HANDED_BACK);
+            Admission::Closed { until: place.unwrap_or(tx.now()), reason: Reason::new("paused", &pause.reason) }
+        }
+        None => work.admit(&tx, &row).await?,
+    };
+    if let Admission::Closed { until, reason } = admission {
+        // All of the stage waits: what was read stays read, which costs no further command.
+        if reason.code == STAGE_LIMIT
+            && let Some(entry) = entry
+            && let Ok(aside) = row.task.set_aside(entry)
+        {
+            tx.put_task(&row.task, &aside).await?;
+            tx.commit().await?;
+            return Ok(Taken::SetAside);
+        }
         let Ok(waiting) = row.task.postpone(until, reason.clone(), tx.now()) else { return Ok(Taken::Refused) };
         let waiting = Task { takeovers: granted.takeovers, ..waiting };
         tx.put_task(&row.task, &waiting).await?;
+        if interrupted {
+            settle::note_wait(&tx, &waiting).await?;
+        }
         if row.task.wait.as_ref().map(|wait| &wait.code) != Some(&reason.code) {
+            let until = paused.map_or(Some(until), |pause| pause.until);
             let detail = json!({ "code": reason.code, "text": reason.text, "until": until });
             tx.note(row.task.video, Some(W::STAGE), "parked", detail).await?;
         }
@@ -113,16 +142,37 @@ async fn granted<W: Work>(
     Ok(Taken::Granted(Box::new(TaskRow { task: granted, ..row })))
 }
 
-/// Not while a person has paused the stage or the account, and not before the stage itself agrees.
-async fn admitted<W: Work>(tx: &Tx, work: &W, row: &TaskRow) -> Result<Admission, LedgerError> {
-    for name in [format!("stage/{}", W::STAGE), format!("account/{}", row.account)] {
-        if let Some(pause) = tx.paused(&name).await? {
-            // Without an end it is due now, and the release passes it over until somebody resumes.
-            let until = pause.until.unwrap_or(tx.now());
-            return Ok(Admission::Closed { until, reason: Reason::new("paused", pause.reason) });
+/// What a person has paused that this task would be begun under. Asking TikTok what became of a post is no beginning.
+async fn paused(tx: &Tx, row: &TaskRow) -> Result<Option<Pause>, LedgerError> {
+    if row.task.stage == Stage::Confirm {
+        return Ok(None);
+    }
+    match tx.paused(&Pause::name_of_stage(row.task.stage)).await? {
+        None => tx.paused(&Pause::name_of_account(&row.account)).await,
+        paused => Ok(paused),
+    }
+}
+
+/// Marks what was read ahead of a free slot (rule 3). Gives the entries whose task is not to be run: they are acknowledged.
+pub async fn set_aside(engine: &Engine, read: Vec<(TaskId, String)>) -> Result<Vec<String>, LedgerError> {
+    let mut over = Vec::new();
+    if read.is_empty() {
+        return Ok(over);
+    }
+    let tx = engine.ledger.begin().await?;
+    for (id, entry) in read {
+        match tx.task(id).await? {
+            // Read once more after a fault, and in hand already.
+            Some(row) if row.task.entry.as_ref() == Some(&entry) && !row.task.state.ended() => {}
+            Some(row) => match row.task.set_aside(entry.clone()) {
+                Ok(aside) if !row.task.is_set_aside() => tx.put_task(&row.task, &aside).await?,
+                _ => over.push(entry),
+            },
+            None => over.push(entry),
         }
     }
-    work.admit(tx, row).await
+    tx.commit().await?;
+    Ok(over)
 }
 
 /// Gives back an entry's task that was read and not leased (rule 11).

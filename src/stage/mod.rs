@@ -6,6 +6,7 @@
 //! ([`settle`]). `confirm` has no stream: its tasks are taken from the ledger when they are due ([`due`]).
 
 mod accept;
+mod acks;
 pub mod doubt;
 pub mod due;
 pub mod edit;
@@ -19,8 +20,6 @@ pub mod streamed;
 pub mod sweep;
 mod worker;
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -29,10 +28,12 @@ use crate::config::StageConfig;
 use crate::event::Stage;
 use crate::health::Health;
 use crate::ledger::{Ledger, LedgerError, Released, TaskRow, Tx};
+use crate::limit::Ask;
 use crate::outcome::{Outcome, Reason};
 use crate::relay::Dispatch;
 use crate::torture::paced;
 
+pub use acks::Acks;
 pub use run::Lease;
 pub use worker::Identity;
 
@@ -45,6 +46,11 @@ pub trait Work: Send + Sync + 'static {
 
     /// Whether new work may be read at all; takes nothing.
     fn look(&self, ledger: &Ledger) -> impl Future<Output = Result<Admission, LedgerError>> + Send;
+
+    /// The limit of the whole stage, if it has one.
+    fn limit(&self) -> Option<Ask> {
+        None
+    }
 
     /// In the lease's transaction: may this task run now? Takes what has to be taken for it.
     fn admit(&self, tx: &Tx, task: &TaskRow) -> impl Future<Output = Result<Admission, LedgerError>> + Send;
@@ -118,6 +124,10 @@ pub struct Times {
     pub doubt: Duration,
     /// A queued task that is this old while a reader waits means that the reader's connection is dead.
     pub deaf: Duration,
+    /// A read that has waited this long has found its stream empty: the worker is idle.
+    pub quiet: Duration,
+    /// How long an acknowledgement waits for company while the worker is not idle.
+    pub company: Duration,
     /// A read that has waited this long and loses its connection was closed as idle, which is routine.
     pub idle: Duration,
 }
@@ -130,6 +140,8 @@ impl Default for Times {
             alive: Duration::from_secs(30),
             doubt: Duration::from_secs(5),
             deaf: Duration::from_secs(15),
+            quiet: Duration::from_millis(100),
+            company: Duration::from_secs(60),
             idle: Duration::from_secs(10),
         }
     }
@@ -144,6 +156,8 @@ impl Times {
             alive: paced(self.alive),
             doubt: paced(self.doubt),
             deaf: paced(self.deaf),
+            quiet: paced(self.quiet),
+            company: paced(self.company),
             idle: paced(self.idle),
         }
     }
@@ -158,8 +172,7 @@ pub struct Engine {
     pub times: Times,
     pub stop: Stop,
     pub health: Health,
-    /// An acknowledgement failed, so that something is pending of which the ledger knows nothing: the sweep has to look.
-    pub owing: Arc<AtomicBool>,
+    pub acks: Acks,
 }
 
 /// The ledger's longest wait for an answer, a pause and a new connection.

@@ -1,7 +1,6 @@
 //! Settling: one transaction (this task's outcome, the video's status, the next task, a line of history), then the append
 //! to the next stream, then XACK.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::json;
@@ -130,11 +129,23 @@ pub async fn hand_back(engine: &Engine, row: &TaskRow) -> bool {
     }
 }
 
+/// Acknowledges an entry, now or when it has company.
 pub async fn acknowledge(engine: &Engine, stage: Stage, entry: Option<String>) {
-    let (Some(streams), Some(entry)) = (engine.dispatch.streams(), entry) else { return };
-    if let Err(error) = streams.acknowledge(stage, vec![entry]).await {
-        engine.owing.store(true, Ordering::Relaxed);
-        error.tell("an entry could not be acknowledged; the sweep does it");
+    let Some(entry) = entry else { return };
+    engine.acks.add(entry);
+    acknowledge_due(engine, stage).await;
+}
+
+/// Acknowledges what has waited long enough for company.
+pub async fn acknowledge_due(engine: &Engine, stage: Stage) {
+    let Some(streams) = engine.dispatch.streams() else { return };
+    let entries = engine.acks.due(engine.times.company);
+    if entries.is_empty() {
+        return;
+    }
+    if let Err(error) = streams.acknowledge(stage, entries).await {
+        engine.acks.owe();
+        error.tell("entries could not be acknowledged; the sweep does it");
     }
     torture::at(if stage == Stage::Edit { Point::EditAcknowledged } else { Point::PublishAcknowledged });
 }

@@ -4,7 +4,6 @@
 //! over, and for released tasks that nobody started, which make it doubt its stream (`doubt`). The read is never
 //! dropped; it is woken when there is something better to do.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,10 +12,11 @@ use tokio_util::task::TaskTracker;
 
 use super::accept::InHand;
 use super::overdue::Overdue;
-use super::{Admission, Engine, Identity, Work, doubt, millis, sweep, worker};
+use super::{Acks, Admission, Engine, Identity, Work, acks, doubt, lease, millis, settle, sweep, worker};
 use crate::event::Stage;
-use crate::ledger::LedgerError;
-use crate::outcome::backoff;
+use crate::ledger::{LedgerError, Pause};
+use crate::limit;
+use crate::outcome::{Reason, backoff};
 use crate::stream::{Delivery, Reader, StreamError, Streams, Woken};
 use crate::torture::{self, Point};
 
@@ -29,11 +29,18 @@ pub struct Reading {
     pub block: Duration,
 }
 
+/// What one read brings at most of a stage that has a limit, whatever slots are free: the rest is set aside.
+const AHEAD: usize = 3;
+
+/// A sweep without a reason comes this many times more seldom than one with.
+const SELDOM: u32 = 12;
+
 /// The longest pause between two rounds that failed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Works until the stop, then until what runs has ended or was handed back.
 pub async fn work<W: Work>(engine: Engine, work: Arc<W>, streams: Streams, reading: Reading) {
+    let engine = Engine { acks: Acks::default(), ..engine };
     let slots = Arc::new(Semaphore::new(engine.config.concurrency));
     let identity = Identity::new(W::STAGE);
     let tracker = TaskTracker::new();
@@ -63,6 +70,8 @@ pub async fn work<W: Work>(engine: Engine, work: Arc<W>, streams: Streams, readi
     };
     tracker.close();
     tracker.wait().await;
+    engine.acks.go_idle();
+    settle::acknowledge_due(&engine, W::STAGE).await;
     if let Some(reader) = reader {
         worker.leave(&reader).await;
     }
@@ -89,12 +98,14 @@ struct Round {
     /// None: at once, as at the start and after trouble.
     swept_at: Option<tokio::time::Instant>,
     faults: u32,
+    /// The stage's limit was used up, and has not been all open since.
+    saturated: bool,
 }
 
 impl<W: Work> Worker<W> {
     async fn go(&self) -> Option<Reader> {
         let reader = self.open().await?;
-        let mut round = Round { own_first: false, swept_at: None, faults: 0 };
+        let mut round = Round { own_first: false, swept_at: None, faults: 0, saturated: false };
         while !self.stopping() {
             match self.round(&reader, &mut round).await {
                 Ok(()) => round.faults = 0,
@@ -121,8 +132,13 @@ impl<W: Work> Worker<W> {
             self.accept(left, &mut permits).await?;
             round.own_first = false;
         }
+        if self.paused().await?.is_some() {
+            self.take_over_abandoned(&mut permits).await?;
+            self.pause(self.engine.times.tick).await;
+            return Ok(());
+        }
         if self.sweep_is_due(round).await? {
-            self.engine.owing.store(false, Ordering::Relaxed);
+            self.engine.acks.swept();
             sweep::sweep(self, &mut permits).await?;
             round.swept_at = Some(tokio::time::Instant::now());
         }
@@ -130,26 +146,61 @@ impl<W: Work> Worker<W> {
         if permits.is_empty() {
             return Ok(());
         }
-        if let Admission::Closed { until, .. } = self.look().await? {
+        if let Admission::Closed { until, reason } = self.look().await? {
+            round.saturated |= reason.code == limit::STAGE_LIMIT;
             let now = self.engine.ledger.now().await?;
             let wait = Duration::from_millis(u64::try_from(until - now).unwrap_or(0)).min(self.engine.times.tick);
             self.pause(wait.max(Duration::from_millis(20))).await;
             return Ok(());
         }
-        let deliveries = self.read(reader, u64::try_from(permits.len()).unwrap_or(1)).await?;
+        if self.waits_for_company(round).await? {
+            self.pause(self.engine.times.tick).await;
+            return Ok(());
+        }
+        let ahead = if self.work.limit().is_some() { AHEAD } else { 1 };
+        let deliveries = self.read(reader, u64::try_from(permits.len().max(ahead)).unwrap_or(1)).await?;
         if !deliveries.is_empty() {
             torture::at(if W::STAGE == Stage::Edit { Point::EditRead } else { Point::PublishRead });
         }
         self.accept(deliveries, &mut permits).await
     }
 
-    /// Rule 10: at the start, after trouble, and every `stalled_check` while anything is pending as far as is known.
-    async fn sweep_is_due(&self, round: &Round) -> Result<bool, LedgerError> {
-        let Some(last) = round.swept_at else { return Ok(true) };
-        if last.elapsed() < self.engine.config.stalled_check {
+    /// A stage that works as fast as its limit allows gets its work one by one from the stage before, each with a read of
+    /// its own. While more is under way there, a reader waits until a read brings several, or until the limit is all
+    /// open again: that holds nothing up for longer than the limit does.
+    async fn waits_for_company(&self, round: &mut Round) -> Result<bool, LedgerError> {
+        let (true, Some(ask), Some(before)) = (round.saturated, self.work.limit(), W::STAGE.fed_by()) else {
+            return Ok(false);
+        };
+        let Some(rate) = ask.rate.filter(|rate| rate.window <= self.engine.times.company) else { return Ok(false) };
+        let ledger = &self.engine.ledger;
+        let open = limit::open(ledger, ledger.now().await?, &ask).await?;
+        let company = i64::from(rate.count).min(AHEAD as i64);
+        if open.is_none_or(|open| open >= rate.count as usize) || !ledger.anything_out(before).await? {
+            round.saturated = false;
             return Ok(false);
         }
-        Ok(self.engine.owing.load(Ordering::Relaxed) || self.engine.ledger.anything_out(W::STAGE).await?)
+        Ok(ledger.unread(W::STAGE).await? < company)
+    }
+
+    /// Rule 10: at the start and after trouble; then every `stalled_check` where a worker has died, an acknowledgement has
+    /// failed or a task runs for longer than that, and seldom where anything is out at all.
+    async fn sweep_is_due(&self, round: &Round) -> Result<bool, LedgerError> {
+        let Some(last) = round.swept_at else { return Ok(true) };
+        let (ledger, check) = (&self.engine.ledger, self.engine.config.stalled_check);
+        if last.elapsed() < check {
+            return Ok(false);
+        }
+        if self.engine.acks.owing() {
+            return Ok(true);
+        }
+        let seldom = if self.engine.dispatch.budget().stretches_sweeps() { SELDOM * SELDOM } else { SELDOM };
+        if last.elapsed() >= seldom * check && ledger.anything_out(W::STAGE).await? {
+            return Ok(true);
+        }
+        let now = ledger.now().await?;
+        Ok(ledger.started_before(W::STAGE, now - millis(check)).await?
+            || ledger.died(W::STAGE, lease::alive_since(&self.engine, now)).await?)
     }
 
     /// All slots that are free, at least one.
@@ -169,18 +220,33 @@ impl<W: Work> Worker<W> {
         Some(permits)
     }
 
-    async fn look(&self) -> Result<Admission, LedgerError> {
-        if let Some(pause) = self.engine.ledger.paused(&format!("stage/{}", W::STAGE)).await? {
+    pub(super) async fn look(&self) -> Result<Admission, LedgerError> {
+        if let Some(pause) = self.paused().await? {
             let until = pause.until.unwrap_or(i64::MAX / 4);
-            return Ok(Admission::Closed { until, reason: crate::outcome::Reason::new("paused", pause.reason) });
+            return Ok(Admission::Closed { until, reason: Reason::new("paused", pause.reason) });
+        }
+        if W::STAGE == Stage::Edit && self.engine.dispatch.budget().holds_edits() {
+            let until = self.engine.ledger.now().await? + millis(self.engine.times.heartbeat);
+            let reason =
+                Reason::new("redis_budget", "what is left of the month's Redis commands is kept for publishing");
+            return Ok(Admission::Closed { until, reason });
         }
         self.work.look(&self.engine.ledger).await
+    }
+
+    /// A person's word: nothing is read and no command is sent until it is over.
+    async fn paused(&self) -> Result<Option<Pause>, LedgerError> {
+        self.engine.ledger.paused(&Pause::name_of_stage(W::STAGE)).await
     }
 
     /// A blocking read that ends early when the ledger has something for this worker.
     async fn read(&self, reader: &Reader, most: u64) -> Result<Vec<Delivery>, Fault> {
         let started = tokio::time::Instant::now();
         let mut reading = reader.read(most, self.reading.block);
+        let quiet = tokio::time::sleep(self.engine.times.quiet);
+        tokio::pin!(quiet);
+        let acks = &self.engine.acks;
+        let _reading = acks::Reading(acks);
         loop {
             tokio::select! {
                 done = &mut reading => {
@@ -198,6 +264,11 @@ impl<W: Work> Worker<W> {
                     let read = self.wake(reader, reading).await?;
                     self.give_back(read).await;
                     return Ok(Vec::new());
+                }
+                () = &mut quiet, if !acks.is_idle() => {
+                    acks.go_idle();
+                    settle::acknowledge_due(&self.engine, W::STAGE).await;
+                    continue;
                 }
                 () = tokio::time::sleep(self.engine.times.tick) => self.beat(),
             }
@@ -277,13 +348,13 @@ impl<W: Work> Worker<W> {
         while !self.stopping() {
             self.beat();
             let left = next.saturating_duration_since(tokio::time::Instant::now());
-            let connected = reader.is_none_or(Reader::connected);
-            if connected && left.is_zero() {
+            let usable = reader.is_none_or(Reader::usable);
+            if usable && left.is_zero() {
                 return;
             }
             self.take_over_meanwhile().await;
             let tick = self.engine.times.tick;
-            self.pause(if connected { left.min(tick) } else { tick }).await;
+            self.pause(if usable { left.min(tick) } else { tick }).await;
         }
     }
 

@@ -35,7 +35,7 @@ async fn pages<W: Work>(worker: &Worker<W>, permits: &mut Vec<OwnedSemaphorePerm
         for one in &page {
             holders.insert(one.consumer.clone());
             let ours = one.consumer == worker.identity.name;
-            if if ours { worker.holds(&one.id) } else { alive.contains(&one.consumer) } {
+            if if ours { worker.knows(&one.id) } else { alive.contains(&one.consumer) } {
                 continue;
             }
             match ledger.task_under(W::STAGE, &one.id).await? {

@@ -3,7 +3,7 @@
 use tokio::time::MissedTickBehavior;
 use tokio_util::task::TaskTracker;
 
-use super::Engine;
+use super::{Engine, settle};
 use crate::event::Stage;
 use crate::ledger::{LedgerError, Worker};
 
@@ -36,6 +36,7 @@ pub(super) async fn heartbeat(engine: &Engine, identity: &Identity, running: &Ta
         if let Err(error) = seen(engine, identity, running).await {
             error.tell("the worker's sign of life could not be written");
         }
+        settle::acknowledge_due(engine, identity.stage).await;
     }
 }
 

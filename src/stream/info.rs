@@ -6,15 +6,34 @@ use fred::clients::Client;
 use fred::interfaces::{ClientLike, StreamsInterface};
 use fred::types::Value;
 
-use super::commands::names;
-use super::{ONE_OF_A_CLUSTER, Purpose, Result, StreamError, Streams};
-use crate::event::Stage;
+use super::commands::{names, older};
+use super::{Content, Delivery, ONE_OF_A_CLUSTER, Purpose, Result, StreamError, Streams, reply};
+use crate::event::{Entry, Stage};
+
+/// The major version of Redis below which streams lack what we need (the lag, entries that are gone in XCLAIM's answer).
+const OLDEST: u64 = 7;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StreamInfo {
+    /// False: there is no such key.
+    pub exists: bool,
     pub length: u64,
     pub entries_added: Option<u64>,
+    /// The id of the oldest entry.
+    pub first: Option<String>,
+    /// The newest entry's id, and the entry if it is one of ours.
+    pub last: Option<(String, Option<Entry>)>,
     pub group: Option<GroupInfo>,
+    /// Who else reads the stream.
+    pub other_groups: Vec<String>,
+}
+
+impl StreamInfo {
+    /// Whether the group stands before an entry that was delivered already and may still be on the stream.
+    pub fn stands_before(&self, delivered: &str) -> bool {
+        let (Some(first), Some(group)) = (&self.first, &self.group) else { return false };
+        older(&group.last_delivered, delivered) && !older(delivered, first)
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +41,7 @@ pub struct GroupInfo {
     /// None: Redis can't know (entries were deleted ahead of the group). Never taken for 0.
     pub lag: Option<u64>,
     pub pending: u64,
+    pub last_delivered: String,
     pub consumers: Vec<ConsumerInfo>,
 }
 
@@ -38,6 +58,16 @@ pub struct Server {
     pub version: String,
     pub append_only: Option<bool>,
     pub eviction: Option<String>,
+    /// A replica takes no writes.
+    pub replica: bool,
+    /// Whether the last write to its append-only file or its last snapshot failed: then it may refuse writes.
+    pub cannot_save: bool,
+    /// Bytes that are used, and that may be; None: as many as there are.
+    pub memory: (u64, Option<u64>),
+    /// What it says of itself may be a service's own: then its version is no Redis'.
+    pub service: Option<String>,
+    /// Its clock, in milliseconds since 1970.
+    pub time: Option<i64>,
     /// It is a node of a Redis Cluster.
     pub cluster: bool,
 }
@@ -56,20 +86,32 @@ impl Streams {
         let number = |map: &HashMap<String, Value>, name: &str| map.get(name).and_then(Value::as_u64);
         let ask = |client: Client| async move { client.xinfo_groups(stream).await };
         let groups: Vec<HashMap<String, Value>> = link.send(Purpose::Look, ask).await?;
-        let mine =
-            groups.into_iter().find(|one| one.get("name").and_then(|name| name.as_string()).as_deref() == Some(group));
+        let text = |map: &HashMap<String, Value>, name: &str| map.get(name).and_then(|value| value.as_string());
+        let (mine, others): (Vec<_>, Vec<_>) =
+            groups.into_iter().partition(|one| text(one, "name").as_deref() == Some(group));
+        let mine = mine.into_iter().next();
         let group = match mine {
             None => None,
             Some(one) => Some(GroupInfo {
                 lag: number(&one, "lag"),
                 pending: number(&one, "pending").unwrap_or(0),
+                last_delivered: text(&one, "last-delivered-id").unwrap_or_default(),
                 consumers: self.consumer_infos(stage).await?,
             }),
         };
+        let end = |name: &str| reply::entries(Value::Array(about.get(name).cloned().into_iter().collect())).pop();
+        let entry = |delivery: Delivery| match delivery.content {
+            Content::Entry(entry) => (delivery.id, Some(entry)),
+            Content::Undecodable { .. } | Content::Gone => (delivery.id, None),
+        };
         Ok(StreamInfo {
+            exists: true,
             length: number(&about, "length").unwrap_or(0),
             entries_added: number(&about, "entries-added"),
+            first: end("first-entry").map(|delivery| delivery.id),
+            last: end("last-entry").map(entry),
             group,
+            other_groups: others.iter().filter_map(|one| text(one, "name")).collect(),
         })
     }
 
@@ -116,12 +158,32 @@ impl Server {
             info.lines()
                 .find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(|value| value.trim().to_owned()))
         };
+        let number = |name: &str| line(name).and_then(|value| value.parse::<u64>().ok());
         Self {
             version: line("valkey_version").or_else(|| line("redis_version")).unwrap_or_default(),
             append_only: line("aof_enabled").map(|value| value == "1"),
             eviction: line("maxmemory_policy"),
+            replica: line("role").is_some_and(|role| role == "slave"),
+            cannot_save: ["aof_last_write_status", "rdb_last_bgsave_status"]
+                .iter()
+                .any(|name| line(name).is_some_and(|status| status == "err")),
+            memory: (number("used_memory").unwrap_or(0), number("maxmemory").filter(|most| *most > 0)),
+            service: line("upstash_version").map(|version| format!("Upstash {version}")),
+            time: number("server_time_usec").and_then(|micros| i64::try_from(micros / 1000).ok()),
             cluster: line("redis_mode").is_some_and(|mode| mode == "cluster"),
         }
+    }
+
+    /// Whether it is a Redis that is too old; None: it doesn't say.
+    pub fn too_old(&self) -> Option<bool> {
+        let major: u64 = self.version.split('.').next()?.parse().ok()?;
+        self.service.is_none().then_some(major < OLDEST)
+    }
+
+    /// Nine tenths of its memory are used.
+    pub fn nearly_full(&self) -> bool {
+        let (used, most) = self.memory;
+        most.is_some_and(|most| used >= most / 10 * 9)
     }
 
     /// Keys may be thrown out when it is full.

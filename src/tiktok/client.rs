@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response, redirect, retry};
@@ -28,6 +28,8 @@ pub const AUTH_URL: &str = "https://www.tiktok.com";
 
 /// No answer of TikTok's is longer. Bytes.
 const LONGEST_ANSWER: usize = 1 << 20;
+/// A page waits for a creator's picture no longer.
+const PICTURE: Duration = Duration::from_secs(8);
 
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
@@ -126,6 +128,15 @@ impl Client {
 
     pub fn config(&self) -> &ClientConfig {
         &self.config
+    }
+
+    /// Whether anything answers at the API's address, whatever it says. Needs no token.
+    pub async fn answers(&self, within: Duration) -> Result<(), String> {
+        let asked = self.http.head(self.config.api_url.clone()).timeout(within).send();
+        asked.await.map(drop).map_err(|error| match error.is_timeout() {
+            true => format!("it does not answer within {} s", within.as_secs()),
+            false => innermost(&error),
+        })
     }
 
     // ---- posting
@@ -236,6 +247,22 @@ impl Client {
         let url = self.at("v2/user/info/").query(&[("fields", "open_id,display_name,avatar_url")]);
         let Answered { value, date } = self.envelope::<Data>(url.header(AUTHORIZATION, bearer(token))).await?;
         Ok(Answered { value: value.user, date })
+    }
+
+    /// Bytes from an address that was checked, without a token.
+    pub(super) async fn small(&self, url: Url, most: usize) -> Result<Bytes, Refusal> {
+        let mut response = self.http.get(url).timeout(PICTURE).send().await.map_err(failed)?;
+        if response.status() != reqwest::StatusCode::OK {
+            return Err(refusal::of_http(head(response.status().as_u16(), response.headers()), ""));
+        }
+        let mut bytes = BytesMut::new();
+        while let Some(part) = response.chunk().await.map_err(failed)? {
+            if bytes.len() + part.len() > most {
+                return Err(Refusal::answer_lost(format!("the answer is longer than {most} bytes")));
+            }
+            bytes.extend_from_slice(&part);
+        }
+        Ok(bytes.freeze())
     }
 
     // ---- one exchange
@@ -367,6 +394,15 @@ fn failed(error: reqwest::Error) -> Refusal {
         return Refusal::not_sent(format!("TikTok can't be reached: {text}"));
     }
     Refusal::answer_lost(format!("TikTok's answer did not come: {text}"))
+}
+
+/// What the operating system or the TLS library said, which is what people can act on.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
 }
 
 async fn read(mut response: Response) -> Result<String, String> {

@@ -35,6 +35,8 @@ pub enum Class {
     TokenExpired,
     /// A person must connect the account again; its posts wait.
     NeedsReconnect,
+    /// This video can't be posted as it is asked for; its creator can ask for something else, and until then it is held.
+    NeedsChange,
     /// This video can't be posted as it is.
     PermanentForVideo,
     /// This account can't post; a person must look.
@@ -171,8 +173,8 @@ pub static REFUSALS: &[Known] = &[
     ),
     api(
         "privacy_level_option_mismatch",
-        Class::PermanentForVideo,
-        "the account does not allow this privacy level; choose one that it offers and retry",
+        Class::NeedsChange,
+        "the account does not allow this privacy level; choose one that it offers",
     ),
     api(
         "url_ownership_unverified",

@@ -11,7 +11,7 @@ mod watermarks;
 
 pub use retain::{Removed, Retention, retain};
 pub use run::run;
-pub use sweep::{Swept, sweep, sweep_at};
+pub use sweep::{Swept, owner, sweep, sweep_at};
 pub use watermarks::sweep_watermarks;
 
 use crate::ledger::LedgerError;

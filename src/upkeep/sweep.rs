@@ -105,13 +105,27 @@ async fn is_ours(ledger: &Ledger, media: &Media) -> Result<(), UpkeepError> {
             id
         }
     };
-    match media.put(OWNER, ours.clone().into()).await {
-        Ok(_) => Ok(()),
-        Err(MediaError::Exists(_)) => {
-            let theirs = media.read_all(OWNER).await?;
-            Err(UpkeepError::Foreign(String::from_utf8_lossy(&theirs).into_owned()))
-        }
-        Err(error) => Err(error.into()),
+    // A read is the cheaper one where requests are paid for, and the mark is missing only once.
+    let mark = match owner(media).await? {
+        Some(mark) => mark,
+        None => match media.put(OWNER, ours.clone().into()).await {
+            Ok(_) => return Ok(()),
+            Err(MediaError::Exists(_)) => owner(media).await?.unwrap_or_default(),
+            Err(error) => return Err(error.into()),
+        },
+    };
+    if mark == ours {
+        return Ok(());
+    }
+    Err(UpkeepError::Foreign(mark))
+}
+
+/// The installation that has marked a store as its own.
+pub async fn owner(media: &Media) -> Result<Option<String>, MediaError> {
+    match media.read_all(OWNER).await {
+        Ok(id) => Ok(Some(String::from_utf8_lossy(&id).into_owned())),
+        Err(MediaError::Missing(_)) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

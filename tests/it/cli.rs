@@ -25,7 +25,7 @@ fn subiteya(folder: &Path, args: &[&str], env: &[(&str, &str)]) -> Output {
         .expect("it runs")
 }
 
-fn run(args: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String, String) {
+pub(crate) fn run(args: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String, String) {
     let folder = tempfile::tempdir().expect("folder");
     let output = subiteya(folder.path(), args, env);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -200,7 +200,7 @@ async fn list(headers: HeaderMap, uri: Uri) -> impl IntoResponse {
 async fn claim(Json(body): Json<Value>) -> Json<Value> {
     let claimed = if body["ids"].is_null() { json!([]) } else { json!([{ "videoId": "v1", "idleMs": 400_000 }]) };
     assert_eq!(body["minIdle"], "5m");
-    Json(json!({ "claimed": claimed }))
+    Json(json!({ "claimed": claimed, "refused": [], "plan": "p" }))
 }
 
 async fn run_at(url: String, args: &[&str], key: bool) -> (Option<i32>, String, String) {
@@ -263,7 +263,7 @@ async fn errors_of_the_api_are_one_clear_line() {
     assert!(code == Some(0) && stdout.contains("v1") && stdout.contains("A title"), "{stdout}");
     let (code, ..) = run_at(url.clone(), &["claim"], true).await;
     assert_eq!(code, Some(3), "nothing to claim");
-    let (code, stdout, _) = run_at(url, &["claim", "v1"], true).await;
+    let (code, stdout, _) = run_at(url, &["claim", "v1", "--yes"], true).await;
     assert!(code == Some(0) && stdout.contains("6m40s"), "{stdout}");
 }
 

@@ -177,6 +177,10 @@ fn wrong_variables_are_named_with_what_was_expected() {
         ("DATABASE_URL", "sqlite://", "path of a file"),
         ("DATABASE_URL", "sqlite::memory:", "lost with its process"),
         ("DATABASE_URL", "postgres://user:hunter2@host", "name of a database"),
+        ("DATABASE_URL", "postgres://u:hunter2@h/d?sslmod=require", "\"sslmod\" is not known (is sslmode meant?)"),
+        ("DATABASE_URL", "postgres://u:hunter2@h/d?sslmode=requier", "sslmode is not known (is require meant?)"),
+        ("DATABASE_URL", "postgres://h/d?user=u&password=hunter2&wrong=hunter2", "expected sslmode, sslrootcert"),
+        ("DATABASE_URL", "sqlite:///tmp/x.db?mode=ro", "takes no parameters"),
         ("PORT", "http", "0 to 65535"),
         ("PORT", "65536", "0 to 65535"),
         ("HOST", "http://localhost", "HOST=127.0.0.1"),
@@ -297,4 +301,13 @@ fn no_message_and_no_debug_output_holds_a_secret() {
     assert!(!format!("{config:?}").contains(SECRET));
     assert_eq!(config.redis.url.expect("a url").shown(), "rediss://host");
     assert_eq!(config.database.shown(), "postgres://host/db");
+}
+
+#[test]
+fn the_parameters_of_a_database_that_mean_something_are_taken() {
+    for query in ["sslmode=verify-full&sslrootcert=/etc/ca.pem", "schema=subiteya", "host=/run/postgresql&options[a]=b"]
+    {
+        load(Role::Serve, &[&SOUND[..], &[("DATABASE_URL", &format!("postgres://u@h/d?{query}"))]].concat())
+            .expect(query);
+    }
 }

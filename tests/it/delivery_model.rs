@@ -88,6 +88,24 @@ struct Hand {
     served: bool,
     /// Has waited for an entry for longer than the margin.
     stood: bool,
+    /// Entries that are over; their XACK waits for company.
+    owed: Vec<u8>,
+    /// Read ahead, and nobody told the ledger: task and entry.
+    kept: Option<(u8, u8)>,
+}
+
+impl Hand {
+    fn new() -> Self {
+        Hand {
+            phase: Phase::Idle,
+            own_first: false,
+            deaf: false,
+            served: false,
+            stood: false,
+            owed: Vec::new(),
+            kept: None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -127,6 +145,17 @@ enum Doubts {
     AtOnce,
 }
 
+/// What becomes of entries that are read ahead of a free slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ahead {
+    /// There are none.
+    Nothing,
+    /// The protocol's: set aside in the ledger.
+    Marked,
+    /// Kept in the worker's memory.
+    Silent,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Bounds {
     doubts: Doubts,
@@ -139,6 +168,9 @@ struct Bounds {
     traffic: bool,
     /// The clock may be set back (a fault).
     clock: bool,
+    ahead: Ahead,
+    /// Acknowledgements wait for company.
+    batched: bool,
     most: usize,
 }
 
@@ -152,6 +184,8 @@ const SMALL: Bounds = Bounds {
     retries: false,
     traffic: false,
     clock: false,
+    ahead: Ahead::Nothing,
+    batched: false,
     most: 400_000,
 };
 
@@ -239,11 +273,10 @@ impl Row {
 
 impl World {
     fn new(bounds: Bounds) -> World {
-        let hand = Hand { phase: Phase::Idle, own_first: false, deaf: false, served: false, stood: false };
         World {
             rows: vec![None; bounds.videos * bounds.stages],
             stream: Vec::new(),
-            hands: vec![hand; 2],
+            hands: vec![Hand::new(); 2],
             relays: vec![Vec::new(); bounds.relays + 1],
             now: 0,
             traffic: None,
@@ -299,6 +332,7 @@ impl World {
     fn on_its_way(&self, task: u8) -> bool {
         self.stream.iter().any(|item| item.task == task && item.owner.is_none())
             || self.relays.iter().any(|appends| appends.contains(&task))
+            || self.hands.iter().any(|hand| hand.kept.is_some_and(|(kept, _)| kept == task))
             || self.hands.iter().any(|hand| match &hand.phase {
                 Phase::Has { task: held, .. } => *held == task,
                 Phase::After { append, .. } => append.contains(&task),
@@ -315,7 +349,7 @@ impl World {
     }
 
     fn queued_long(&self, row: &Row) -> bool {
-        row.state == State::Queued && row.queued_at < self.now
+        row.state == State::Queued && row.entry.is_none() && row.queued_at < self.now
     }
 
     fn overtaken(&self, number: usize, by_clock: bool) -> bool {
@@ -341,7 +375,7 @@ impl World {
     fn at_rest(&self) -> bool {
         self.rows.iter().flatten().all(|row| row.state.ended())
             && self.stream.iter().all(|item| item.task == TRAFFIC)
-            && self.hands.iter().all(|hand| hand.phase == Phase::Idle)
+            && self.hands.iter().all(|hand| hand.phase == Phase::Idle && hand.owed.is_empty() && hand.kept.is_none())
             && self.relays.iter().all(Vec::is_empty)
     }
 
@@ -408,6 +442,9 @@ impl World {
             }
         }
         for hand in &mut self.hands {
+            hand.owed = hand.owed.iter().filter_map(|&owed| entry(Some(owed))).collect();
+            hand.owed.sort_unstable();
+            hand.kept = hand.kept.and_then(|(task, kept)| Some((task, entry(Some(kept))?)));
             match &mut hand.phase {
                 Phase::Idle => {}
                 Phase::Has { entry: held, .. } => *held = entry(*held),
@@ -540,7 +577,12 @@ impl World {
                             world.put(task, &dead);
                             World::rest(Vec::new(), entry)
                         }
-                        None => World::rest(Vec::new(), entry),
+                        None => {
+                            // Another one runs it under this very entry, and acknowledges it.
+                            let row = world.rows[usize::from(task)].as_ref();
+                            let elsewhere = row.is_some_and(|row| row.state == State::Running && row.entry == entry);
+                            World::rest(Vec::new(), entry.filter(|_| !elsewhere))
+                        }
                     };
                     if !answered {
                         world.hands[hand].phase = Phase::Idle;
@@ -550,6 +592,32 @@ impl World {
                 };
                 step("lease", false, &mut |world| lease(world, true));
                 step("lease, its answer lost", true, &mut |world| lease(world, false));
+                if let (Ahead::Marked, Some(entry)) = (bounds.ahead, entry) {
+                    let aside = |world: &mut World, answered: bool| {
+                        let aside = world.task(task).map(|task| task.set_aside(entry.to_string()));
+                        world.hands[hand].phase = match aside {
+                            Some(Ok(aside)) => {
+                                world.put(task, &aside);
+                                Phase::Idle
+                            }
+                            _ => World::rest(Vec::new(), Some(entry)),
+                        };
+                        if !answered {
+                            world.hands[hand].phase = Phase::Idle;
+                            world.hands[hand].own_first = true;
+                        }
+                        true
+                    };
+                    step("set aside", false, &mut |world| aside(world, true));
+                    step("set aside, its answer lost", true, &mut |world| aside(world, false));
+                }
+                if let (Ahead::Silent, Some(entry), None) = (bounds.ahead, entry, state.kept) {
+                    step("keep", false, &mut |world| {
+                        world.hands[hand].kept = Some((task, entry));
+                        world.hands[hand].phase = Phase::Idle;
+                        true
+                    });
+                }
             }
             Phase::Run { task, entry, token } => {
                 let (task, entry, token) = (*task, *entry, *token);
@@ -628,13 +696,19 @@ impl World {
                     };
                     step("XACK", false, &mut |world| xack(world, true));
                     step("XACK lost", true, &mut |world| xack(world, false));
+                    if bounds.batched {
+                        step("XACK waits", false, &mut |world| {
+                            world.hands[hand].owed.push(entry);
+                            world.hands[hand].phase = Phase::Idle;
+                            true
+                        });
+                    }
                 }
             }
         }
         if state.phase != Phase::Idle || state.own_first || self.stream.iter().any(|item| item.owner == Some(me)) {
             step("crash", true, &mut |world| {
-                world.hands[hand] =
-                    Hand { phase: Phase::Idle, own_first: false, deaf: false, served: false, stood: false };
+                world.hands[hand] = Hand::new();
                 for item in world.stream.iter_mut().filter(|item| item.owner == Some(me)) {
                     item.owner = Some(DEAD);
                 }
@@ -667,6 +741,35 @@ impl World {
                 true
             });
         }
+        // Rule 3.
+        for (number, row) in (0..).zip(&self.rows) {
+            let aside = row.as_ref().filter(|row| row.state == State::Queued && row.entry.is_some());
+            if let Some(row) = aside {
+                step("take what was set aside", false, &mut |world| {
+                    world.hands[hand].phase = Phase::Has { task: number, entry: row.entry };
+                    true
+                });
+            }
+        }
+        if let Some((task, entry)) = state.kept {
+            step("take what was kept", false, &mut |world| {
+                world.hands[hand].kept = None;
+                world.hands[hand].phase = Phase::Has { task, entry: Some(entry) };
+                true
+            });
+        }
+        if !state.owed.is_empty() {
+            let xack = |world: &mut World, sent: bool| {
+                for entry in std::mem::take(&mut world.hands[hand].owed) {
+                    if sent {
+                        world.acknowledge(entry);
+                    }
+                }
+                true
+            };
+            step("XACK of many", false, &mut |world| xack(world, true));
+            step("XACK of many lost", true, &mut |world| xack(world, false));
+        }
         // Rule 11.
         for (number, row) in (0..).zip(&self.rows) {
             if row.as_ref().is_some_and(|row| row.handed_back) {
@@ -679,7 +782,8 @@ impl World {
         // Rule 10, and what an earlier read left.
         for (place, item) in self.stream.iter().enumerate() {
             let mine = item.owner == Some(me);
-            if !mine && item.owner != Some(DEAD) {
+            let known = state.owed.contains(&item.id) || state.kept.is_some_and(|(_, kept)| kept == item.id);
+            if mine && known || !mine && item.owner != Some(DEAD) {
                 continue;
             }
             let under = self.rows.iter().flatten().find(|row| row.entry == Some(item.id));
@@ -691,7 +795,13 @@ impl World {
             }
         }
         if state.own_first {
-            if !self.stream.iter().any(|item| item.owner == Some(me)) {
+            // What this worker set aside stays pending with it.
+            let left = |item: &Item| {
+                item.owner == Some(me)
+                    && !state.owed.contains(&item.id)
+                    && !self.rows.iter().flatten().any(|row| row.state == State::Queued && row.entry == Some(item.id))
+            };
+            if !self.stream.iter().any(left) {
                 step("nothing of one's own", false, &mut |world| {
                     world.hands[hand].own_first = false;
                     true
@@ -1005,6 +1115,31 @@ fn a_clock_that_is_set_back_is_survived() {
 }
 
 #[test]
+fn what_is_read_ahead_and_set_aside_survives_two_faults() {
+    holds("set aside", Bounds { ahead: Ahead::Marked, ..SMALL });
+}
+
+#[test]
+fn two_videos_that_are_set_aside_come_to_their_end() {
+    holds("two videos, set aside", Bounds { videos: 2, ahead: Ahead::Marked, faults: 0, ..SMALL });
+}
+
+#[test]
+fn acknowledgements_that_wait_for_company_survive_two_faults() {
+    holds("batched", Bounds { batched: true, ..SMALL });
+}
+
+#[test]
+fn a_replay_while_its_old_acknowledgement_waits_breaks_nothing() {
+    holds("batched, operator", Bounds { batched: true, operator: 1, faults: 1, ..SMALL });
+}
+
+#[test]
+fn reading_ahead_without_telling_the_ledger_appends_needlessly() {
+    fails("silent", "L2", Bounds { ahead: Ahead::Silent, faults: 0, ..SMALL });
+}
+
+#[test]
 fn without_doubt_a_lost_append_waits_for_ever() {
     fails("nothing doubts", "L1", Bounds { doubts: Doubts::Nothing, ..SMALL });
 }
@@ -1046,4 +1181,9 @@ fn larger_bounds_hold_too() {
     holds("two videos, two faults", Bounds { videos: 2, relays: 2, ..large });
     holds("two stages, retries", Bounds { stages: 2, retries: true, faults: 1, ..large });
     holds("traffic, two faults", Bounds { traffic: true, ..large });
+    holds("two videos, set aside", Bounds { videos: 2, ahead: Ahead::Marked, faults: 1, ..large });
+    holds(
+        "batched, set aside, operator",
+        Bounds { batched: true, ahead: Ahead::Marked, operator: 1, faults: 1, ..large },
+    );
 }

@@ -218,3 +218,49 @@ async fn every_route_that_is_asked_is_there_and_demand_is_found_in_any_order() {
         assert_eq!(triggers.iter().map(number).collect::<Vec<_>>(), [1, 0], "edit and publish in {answer}");
     }
 }
+
+/// systemd itself isn't here; what its units and the line in docs/running.md have in common is.
+#[test]
+fn a_command_beside_the_units_finds_their_variables_and_secrets() {
+    let page = text("docs/running.md");
+    let line = page.split("```").find(|block| block.contains("systemd-run")).expect("the line").replace("\\\n", " ");
+    let unit = text("deploy/systemd/subiteya-serve.service");
+    let set = |name: &str| unit.lines().find_map(|line| line.strip_prefix(name)).expect("a setting").to_owned();
+    let data = set("Environment=SUBITEYA_DATA=");
+    for part in [
+        format!("--uid={} --gid={}", set("User="), set("Group=")),
+        format!("--property=EnvironmentFile={}", set("EnvironmentFile=")),
+        format!("--setenv=SUBITEYA_DATA={data}"),
+        format!("--working-directory={data}"),
+    ] {
+        assert!(line.contains(&part), "{part}: {line}");
+    }
+    assert!(unit.contains("LoadCredential=REDIS_URL:/etc/subiteya/credentials/REDIS_URL"));
+    assert!(
+        line.contains("/etc/subiteya/credentials/*") && line.contains("LoadCredential=${file##*/}:$file"),
+        "{line}"
+    );
+
+    let script = line.split('\'').nth(1).expect("a script");
+    let script = script.replace("/usr/local/bin/subiteya", env!("CARGO_BIN_EXE_subiteya"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let secrets = folder.path().join("credentials");
+    std::fs::create_dir(&secrets).expect("a folder");
+    let database = format!("sqlite://{}", folder.path().join("made.db").display());
+    for (name, value) in [("DATABASE_URL", &*database), ("AWS_SECRET_ACCESS_KEY", "x"), ("TIKTOK_CLIENT_SECRET", "x")] {
+        std::fs::write(secrets.join(name), value).expect("written");
+    }
+    let serve = all().into_iter().find(|process| process.place.ends_with("subiteya-serve.service")).expect("serve");
+    let plain = serve.env.iter().filter(|(name, _)| !name.ends_with("_FILE") && *name != "SUBITEYA_DATA");
+    let output = Command::new("sh")
+        .args(["-c", &script, "subiteya", "keys", "create", "--user", "you"])
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .envs(plain)
+        .env("CREDENTIALS_DIRECTORY", &secrets)
+        .current_dir(folder.path())
+        .output()
+        .expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!output.stdout.is_empty() && folder.path().join("made.db").is_file());
+}

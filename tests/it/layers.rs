@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 /// Each module, and which others of ours it may name.
-const MAY_NAME: [(&str, &[&str]); 14] = [
+const MAY_NAME: [(&str, &[&str]); 15] = [
+    ("budget", &[]),
     ("event", &[]),
     ("outage", &[]),
     ("outcome", &[]),

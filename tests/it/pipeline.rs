@@ -5,6 +5,7 @@ mod control;
 mod crowd;
 mod deaths;
 mod disabled;
+mod held;
 mod limits;
 mod refusals;
 mod shutdown;

@@ -6,9 +6,9 @@ use sha2::Sha256;
 use subiteya::account::Tokens;
 use subiteya::event::{Stage, VideoId};
 use subiteya::health::Health;
-use subiteya::ledger::{PublicationRow, SystemClock, TaskRow, Webhook};
+use subiteya::ledger::{Ledger, PublicationRow, Status, SystemClock, TaskRow, VideoPatch, Webhook};
 use subiteya::sandbox::{Options, Sandbox};
-use subiteya::task::Task;
+use subiteya::task::{State, Task};
 use subiteya::webhook::Webhooks;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -19,9 +19,9 @@ const HOUR: i64 = 3_600_000;
 
 struct World {
     server: Server,
-    _sandbox: Sandbox,
+    sandbox: Sandbox,
     _folder: tempfile::TempDir,
-    _loop: DropGuard,
+    looking: DropGuard,
 }
 
 impl World {
@@ -31,10 +31,13 @@ impl World {
         let sandbox = sandbox.expect("a sandbox");
         let server = Server::at_tiktok(&sandbox).await;
         let ledger = server.state.ledger.clone();
-        let tokens = Tokens::new(ledger.clone(), vault(), client_of(&sandbox));
-        let stop = CancellationToken::new();
-        tokio::spawn(Webhooks { ledger, tokens }.run(Health::default(), stop.clone()));
-        Self { server, _sandbox: sandbox, _folder: folder, _loop: stop.drop_guard() }
+        let looking = look(&ledger, &sandbox);
+        Self { server, sandbox, _folder: folder, looking }
+    }
+
+    /// The loop that makes something of what is stored ends, and another process begins one.
+    fn restart(&mut self) {
+        self.looking = look(&self.server.state.ledger, &self.sandbox);
     }
 
     async fn send(&self, signature: &str, body: &str) -> u16 {
@@ -64,14 +67,14 @@ impl World {
 
     /// A post whose status is to be asked in an hour.
     async fn confirming(&self) -> TaskRow {
+        let now = self.server.state.ledger.now().await.expect("the time");
+        self.confirm(Task::new(VideoId::new(), Stage::Confirm, now + HOUR)).await
+    }
+
+    async fn confirm(&self, task: Task) -> TaskRow {
         let tx = self.server.state.ledger.begin().await.expect("a transaction");
-        let video = VideoId::new();
-        let row = TaskRow {
-            task: Task::new(video, Stage::Confirm, tx.now() + HOUR),
-            account: "conn_alice".to_owned(),
-            creator: "open_alice".to_owned(),
-            priority: 1,
-        };
+        let video = task.video;
+        let row = TaskRow { task, account: "conn_alice".to_owned(), creator: "open_alice".to_owned(), priority: 1 };
         tx.insert_task(&row).await.expect("a task");
         let publication = PublicationRow {
             video,
@@ -96,6 +99,13 @@ impl World {
     }
 }
 
+fn look(ledger: &Ledger, sandbox: &Sandbox) -> DropGuard {
+    let tokens = Tokens::new(ledger.clone(), vault(), client_of(sandbox));
+    let stop = CancellationToken::new();
+    tokio::spawn(Webhooks { ledger: ledger.clone(), tokens }.run(Health::default(), stop.clone()));
+    stop.drop_guard()
+}
+
 fn now() -> i64 {
     SystemClock::now() / 1000
 }
@@ -108,8 +118,12 @@ fn signature(secret: &str, at: i64, body: &str) -> String {
 }
 
 fn complete(open_id: &str) -> Value {
+    news("post.publish.complete", open_id)
+}
+
+fn news(event: &str, open_id: &str) -> Value {
     let content = json!({ "publish_id": PUBLISH_ID, "publish_type": "DIRECT_PUBLISH" }).to_string();
-    json!({ "client_key": "key", "event": "post.publish.complete", "create_time": 1, "user_openid": open_id, "content": content })
+    json!({ "client_key": "key", "event": event, "create_time": 1, "user_openid": open_id, "content": content })
 }
 
 #[tokio::test]
@@ -163,6 +177,38 @@ async fn news_of_a_post_makes_its_status_due_also_when_it_comes_early() {
     assert_eq!(world.signed(&complete("open_alice")).await, 200);
     assert_eq!(world.stored().await.len(), 1);
     assert_eq!(world.server.state.ledger.history(row.task.video).await.expect("read").len(), 1, "once is enough");
+}
+
+#[tokio::test]
+async fn news_that_came_early_outlives_the_process_that_took_it() {
+    let mut world = World::new().await;
+    assert_eq!(world.signed(&complete("open_alice")).await, 200);
+    let early = Some("its post is not on record yet");
+    world.server.until("looked at", async |_| world.stored().await[0].outcome.as_deref() == early).await;
+    world.restart();
+    let row = world.confirming().await;
+    world.server.until("the status is due", async |_| world.due(&row).await).await;
+}
+
+#[tokio::test]
+async fn a_post_that_becomes_public_after_its_day_is_asked_about_and_one_that_no_longer_is_gets_a_line() {
+    let world = World::new().await;
+    let video: VideoId = world.server.video().await.parse().expect("an id");
+    let row = world.confirm(Task { state: State::Done, ..Task::new(video, Stage::Confirm, 0) }).await;
+    let ledger = &world.server.state.ledger;
+    let tx = ledger.begin().await.expect("a transaction");
+    tx.patch_video(video, VideoPatch { status: Some(Status::Posted), ..VideoPatch::default() }).await.expect("posted");
+    tx.commit().await.expect("committed");
+    let state = async || ledger.task(row.task.id).await.expect("read").expect("the task").task.state;
+
+    assert_eq!(world.signed(&news("post.publish.no_longer_publicaly_available", "open_alice")).await, 200);
+    world.settled("noted").await;
+    assert_eq!(state().await, State::Done, "there is nothing to ask");
+    assert_eq!(world.signed(&news("post.publish.publicly_available", "open_alice")).await, 200);
+    world.settled("its status is asked").await;
+    assert_eq!(state().await, State::Waiting);
+    let told = ledger.history(video).await.expect("read").into_iter().filter(|line| line.event == "webhook").count();
+    assert_eq!(told, 2);
 }
 
 #[tokio::test]

@@ -80,7 +80,7 @@ def cases():
     yield Case("unknown-words", R(words=["UNDER_REVIEW", "SEND_TO_USER_INBOX", "PROCESSING_DOWNLOAD"]))
     yield Case("self-only-options", R(options=["SELF_ONLY"]))
     yield Case("private-creator", R(options=list(PRIVATE)), privacy="FOLLOWER_OF_CREATOR")
-    yield Case("private-creator-public", R(options=list(PRIVATE)), public=True, want="FAILED",
+    yield Case("private-creator-public", R(options=list(PRIVATE)), public=True, want="WAIT",
                code="privacy_level_option_mismatch", posts=0, inits=0)
     # answers lost
     yield Case("init-lost", faults=[F("init", "lose")], inits=2)
@@ -145,7 +145,7 @@ def cases():
     yield Case("init-too-many", faults=[F("init", "answer", http=403, code="spam_risk_too_many_posts", times=99)], want="WAIT", posts=0)
     yield Case("init-invalid-params", faults=[F("init", "answer", http=400, code="invalid_params", times=99)], want="FAILED",
                code="invalid_params", posts=0)
-    yield Case("init-mismatch", faults=[F("init", "answer", http=403, code="privacy_level_option_mismatch")], want="FAILED",
+    yield Case("init-mismatch", faults=[F("init", "answer", http=403, code="privacy_level_option_mismatch")], want="WAIT",
                code="privacy_level_option_mismatch", posts=0)
     # failed at the end
     for reason in ("file_format_check_failed", "duration_check_failed", "frame_rate_check_failed", "picture_size_check_failed",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use subiteya::torture::Point;
 
-use crate::checker::{self, Scope};
+use crate::checker::{self, Late, Scope};
 use crate::history::REACHED;
 use crate::pipeline::{Database, LOOSE, Pipeline, Process};
 use crate::zombies::frozen_at;
@@ -22,7 +22,7 @@ async fn after_a_zombie(pipeline: &mut Pipeline, point: Point) -> Vec<String> {
     pipeline.ended(&next).await.ok();
     tokio::time::sleep(Duration::from_millis(500)).await;
     let video = pipeline.fleet.video(&id).await;
-    checker::video(&pipeline.fleet, &video).await
+    checker::video(&pipeline.fleet, &video, Late::Zombies(1)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,6 +63,6 @@ async fn without_the_ledgers_limiter_a_window_overflows() {
         let id = pipeline.upload("ada", &title).await.expect("accepted");
         pipeline.ended(&id).await.expect("an end");
     }
-    let wrong = checker::whole(&pipeline.fleet, &[(Scope::Creator, 1, 30.0)]).await;
+    let wrong = checker::whole(&pipeline.fleet, &[(Scope::InitsOfCreator, 1, 30.0)]).await;
     assert!(!wrong.is_empty(), "nothing was noticed");
 }

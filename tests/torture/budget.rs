@@ -1,9 +1,9 @@
 //! `make torture`: all rows in turn, for as long as one likes.
 //!
 //! `TORTURE_SECONDS` is the time, `TORTURE_SEED` where the seeds begin, `TORTURE_SIDE_BY_SIDE` how many installations run
-//! at once, `TORTURE_ROWS` which rows (`points,pairs,storms,wipes,zombies,answers`; unset: all), `TORTURE_RESULTS` the
-//! file to which each batch is appended (`docs/torture.jsonl`). Stop it when you like and start it again: it goes on with
-//! the next seeds.
+//! at once, `TORTURE_ROWS` which rows (names with commas between them; unset: all), `TORTURE_RESULTS` the file to which
+//! each batch is appended (`docs/torture.jsonl`). Stop it when you like and start it again: it goes on with the next
+//! seeds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,14 +12,19 @@ use std::time::{Duration, Instant};
 use subiteya::torture::Point;
 
 use crate::dice::Dice;
+use crate::history::{self, Death};
 use crate::pipeline::{Database, Pipeline};
 use crate::results::{Batch, Results};
-use crate::{answers, checker, history, points, storms, wipes, zombies};
+use crate::{answers, checker, outages, points, storms, wipes, zombies};
 
-const ROWS: [&str; 6] = ["points", "pairs", "storms", "wipes", "zombies", "answers"];
+/// In the order in which they take turns, some more often, since more of them are wanted.
+const TURNS: [&str; 12] = [
+    "points", "pairs", "storms", "points", "wipes", "answers", "points", "zombies", "outages", "points", "pairs",
+    "answers",
+];
 const DATABASES: [Database; 2] = [Database::Sqlite, Database::Postgres];
-/// Pairs in a batch: the whole table has 1,681.
-const PAIRS: usize = 41;
+/// Histories in a batch of points, pairs and answers: what is lost when a run is stopped.
+const BATCH: usize = 20;
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -31,30 +36,27 @@ async fn budget() {
     let end = Instant::now() + Duration::from_secs(number("TORTURE_SECONDS", 600));
     let results = Arc::new(Results::open());
     let chosen = std::env::var("TORTURE_ROWS").unwrap_or_default();
-    let rows: Vec<&'static str> =
-        ROWS.into_iter().filter(|row| chosen.is_empty() || chosen.split(',').any(|one| one == *row)).collect();
-    assert!(!rows.is_empty(), "TORTURE_ROWS holds none of {ROWS:?}");
-    let turns: Vec<_> = rows.iter().flat_map(|row| DATABASES.map(|database| (*row, database))).collect();
+    let rows = TURNS.into_iter().filter(|row| chosen.is_empty() || chosen.split(',').any(|one| one == *row));
+    let turns: Vec<_> = rows.flat_map(|row| DATABASES.map(|database| (row, database))).collect();
+    assert!(!turns.is_empty(), "TORTURE_ROWS holds none of {TURNS:?}");
     let turn = Arc::new(AtomicUsize::new(0));
     let mut side_by_side = tokio::task::JoinSet::new();
-    for _ in 0..number("TORTURE_SIDE_BY_SIDE", 3) {
+    for _ in 0..number("TORTURE_SIDE_BY_SIDE", 6) {
         let (results, turns, turn) = (results.clone(), turns.clone(), turn.clone());
         side_by_side.spawn(async move {
             let mut wrong = 0;
             while Instant::now() < end {
-                let step = turn.fetch_add(1, Ordering::Relaxed);
-                let (row, database) = turns[step % turns.len()];
-                let seed = number("TORTURE_SEED", 1) + results.batches(row, database) + (step / turns.len()) as u64;
-                let batch = batch(row, database, seed, end).await;
-                println!(
-                    "{row} on {}, seed {seed}: {} histories, {} kills",
-                    database.name(),
-                    batch.histories,
-                    batch.kills
-                );
+                let (row, database) = turns[turn.fetch_add(1, Ordering::Relaxed) % turns.len()];
+                let seed = results.next_seed(number("TORTURE_SEED", 1), row, database);
+                let began = Instant::now();
+                let mut batch = Batch { row, seed, ..Batch::default() };
+                Box::pin(run(&mut batch, database)).await;
+                let Batch { histories, kills, .. } = &batch;
+                let (name, took) = (database.name(), began.elapsed().as_secs());
+                println!("{row} on {name}, seed {seed}: {histories} histories, {kills} kills, {took} s");
                 batch.wrong.iter().for_each(|line| println!("BROKEN: {line}"));
                 wrong += batch.wrong.len();
-                results.append(database, &batch);
+                results.append(database, took, &batch);
             }
             wrong
         });
@@ -64,69 +66,88 @@ async fn budget() {
     assert_eq!(wrong, 0, "promises were broken; the lines above say which");
 }
 
-async fn batch(row: &'static str, database: Database, seed: u64, end: Instant) -> Batch {
-    let mut batch = Batch { row, seed, ..Batch::default() };
-    match row {
-        "points" => kills(&mut batch, database, end, Point::ALL.iter().map(|&point| (point, None)).collect()).await,
-        "pairs" => {
-            let all = points::pairs();
-            let from = usize::try_from(seed).unwrap_or(0) * PAIRS;
-            let chosen = (from..from + PAIRS).map(|place| all[place % all.len()]);
-            kills(&mut batch, database, end, chosen.map(|(first, second)| (first, Some(second))).collect()).await;
+async fn run(batch: &mut Batch, database: Database) {
+    let seed = batch.seed;
+    let mut dice = Dice::new(seed);
+    match batch.row {
+        "points" => {
+            let deaths: Vec<_> = (0..BATCH).map(|_| (death(&mut dice), None)).collect();
+            kills(batch, database, deaths).await;
         }
-        "storms" => match storms::storm(database, seed, 20).await {
-            Ok(done) => {
-                batch.histories = 1;
-                batch.kills =
-                    done.iter().filter(|(what, _)| what.starts_with("SIGKILL")).map(|(_, number)| number).sum();
+        "pairs" => {
+            let from = usize::try_from(seed).unwrap_or(0) * BATCH;
+            let chosen = points::pairs().cycle().skip(from % points::PAIRS).take(BATCH);
+            kills(batch, database, chosen.map(|(first, second)| (Death::at(first), Some(second))).collect()).await;
+        }
+        "storms" => {
+            batch.histories = 1;
+            match storms::storm(database, seed, 20).await {
+                Ok(done) => {
+                    let kills = done.iter().filter(|(what, _)| what.starts_with("SIGKILL"));
+                    batch.kills = kills.map(|(_, number)| number).sum();
+                }
+                Err(wrong) => batch.wrong.push(wrong),
             }
-            Err(wrong) => batch.wrong.push(wrong),
-        },
+        }
         "wipes" => {
             let mut pipeline = wipes::pipeline(database).await;
-            for blow in wipes::BLOWS {
-                count(&mut batch, wipes::strike(&mut pipeline, blow).await.map(|_| ()));
+            for blow in wipes::BLOWS.into_iter().chain([wipes::LONG]) {
+                let came = wipes::strike(&mut pipeline, blow).await;
+                batch.moved.extend(came.as_ref().ok().and_then(|moved| i64::try_from(moved.as_millis()).ok()));
+                count(batch, &pipeline, came.map(|_| ()));
             }
             batch.wrong.extend(checker::whole(&pipeline.fleet, &[]).await);
+        }
+        "outages" => {
+            for &outage in outages::Outage::of(database) {
+                batch.histories += 1;
+                batch.wrong.extend(outages::suffer(database, outage).await.err());
+            }
         }
         "zombies" => {
             let mut pipeline = Pipeline::new(database).await;
             for point in zombies::points() {
-                count(&mut batch, zombies::freeze(&mut pipeline, point).await);
+                let came = zombies::freeze(&mut pipeline, point).await;
+                count(batch, &pipeline, came);
             }
             batch.wrong.extend(checker::whole(&pipeline.fleet, &[]).await);
         }
         _ => {
             let mut pipeline = Pipeline::new(database).await;
-            let mut dice = Dice::new(seed);
-            for _ in 0..answers::TROUBLES.len() {
+            for _ in 0..BATCH {
                 let trouble = answers::TROUBLES[dice.below(answers::TROUBLES.len())];
-                count(&mut batch, answers::history(&mut pipeline, trouble).await);
+                let came = answers::history(&mut pipeline, trouble).await;
+                count(batch, &pipeline, came);
             }
             batch.wrong.extend(checker::whole(&pipeline.fleet, &[]).await);
         }
     }
-    batch
 }
 
-fn count(batch: &mut Batch, came: Result<(), String>) {
+fn death(dice: &mut Dice) -> Death {
+    let point = Point::ALL[dice.below(Point::ALL.len())];
+    let hit = 1 + dice.below(history::hits(point) as usize);
+    Death { point, hit: u32::try_from(hit).unwrap_or(1) }
+}
+
+/// What broke a promise may break what comes after it, so its logs are kept.
+fn count(batch: &mut Batch, pipeline: &Pipeline, came: Result<(), String>) {
     batch.histories += 1;
-    batch.wrong.extend(came.err());
+    batch.wrong.extend(came.err().map(|error| format!("{error}\n{}", pipeline.fleet.logs())));
 }
 
-async fn kills(batch: &mut Batch, database: Database, end: Instant, chosen: Vec<(Point, Option<Point>)>) {
+async fn kills(batch: &mut Batch, database: Database, chosen: Vec<(Death, Option<Point>)>) {
     let mut pipeline = Pipeline::new(database).await;
     for (first, second) in chosen {
-        if Instant::now() > end + Duration::from_secs(60) {
-            break;
+        let came = history::kill(&mut pipeline, first, second).await;
+        if let Ok(came) = &came {
+            batch.kills += came.kills;
+            batch.takeovers.extend(came.takeover);
         }
-        batch.histories += 1;
-        match history::kill(&mut pipeline, first, second).await {
-            Ok(came) => {
-                batch.kills += came.kills;
-                batch.takeovers.extend(came.takeover);
-            }
-            Err(wrong) => batch.wrong.push(wrong),
+        let broken = came.is_err();
+        count(batch, &pipeline, came.map(|_| ()));
+        if broken {
+            break;
         }
     }
     batch.wrong.extend(checker::whole(&pipeline.fleet, &[]).await);

@@ -13,10 +13,14 @@ mod budget;
 mod checker;
 mod dice;
 mod history;
+mod lanes;
+mod load;
+mod outages;
 mod pipeline;
 mod points;
 mod results;
 mod storms;
+mod timeline;
 mod wipes;
 mod zombies;
 

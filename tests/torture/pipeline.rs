@@ -1,5 +1,5 @@
 //! One installation with everything short: leases of a second, the publish protocol's hours as seconds, chunks of a few
-//! kilobytes.
+//! kilobytes, and FFmpeg stood in for, which copies its input. No two videos have the same bytes.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use subiteya::sandbox::CreatorSpec;
 
-use crate::support::fleet::{Fleet, clip};
+use crate::support::fleet::Fleet;
 use crate::support::postgres::Postgres;
 use crate::support::proxy::Proxy;
+use crate::support::standin::StandIn;
 
 /// No limits at all.
 pub(crate) const LOOSE: &str = r#"
@@ -30,10 +31,10 @@ deadline = "1s"
 "#;
 /// The sandbox's hour is shorter by the same factor.
 const SCALE: u32 = 300;
-/// Of which the clip has three.
-const CHUNK: u64 = 45_000;
+/// In milliseconds; what a takeover is measured against.
+pub(crate) const LEASE: u64 = 1_000;
 /// Until a video must have ended, whatever happened to it. Dead publish ids take 16 s of it.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Database {
@@ -73,7 +74,8 @@ pub(crate) struct Pipeline {
     pub(crate) fleet: Fleet,
     /// Between every process and its Redis.
     pub(crate) proxy: Proxy,
-    _postgres: Option<Postgres>,
+    pub(crate) postgres: Option<Postgres>,
+    pub(crate) standin: StandIn,
     videos: u32,
     /// Orders that every process has.
     orders: String,
@@ -103,10 +105,14 @@ impl Pipeline {
             options.limits.posts_per_day = 100_000;
         })
         .await;
-        let orders = format!("scale={SCALE},pace=10,chunk={CHUNK},{orders}");
+        // A clip has three chunks: titles differ by a few bytes.
+        let chunk = StandIn::clip("").len() / 3 + 100;
+        let orders = format!("scale={SCALE},pace=10,chunk={chunk},{orders}");
         let proxy = Proxy::before(&fleet.redis.socket()).await;
         fleet.set("REDIS_URL", &proxy.url());
-        let mut pipeline = Self { fleet, proxy, _postgres: postgres, videos: 0, orders };
+        let standin = StandIn::new();
+        fleet.set("PATH", &standin.path());
+        let mut pipeline = Self { fleet, proxy, postgres, standin, videos: 0, orders };
         pipeline.fleet.account("ada").await;
         pipeline.start(Process::Serve, "");
         pipeline.start(Process::Work, "");
@@ -115,8 +121,15 @@ impl Pipeline {
     }
 
     pub(crate) fn start(&mut self, process: Process, orders: &str) {
+        self.start_under(process, orders, &[]);
+    }
+
+    /// With variables of its own.
+    pub(crate) fn start_under(&mut self, process: Process, orders: &str, env: &[(&str, String)]) {
         let orders = format!("{},{orders}", self.orders);
-        self.fleet.start_with(process.name(), &[("SUBITEYA_TORTURE", &orders)]);
+        let mut all = vec![("SUBITEYA_TORTURE", orders.as_str())];
+        all.extend(env.iter().map(|(name, value)| (*name, value.as_str())));
+        self.fleet.start_with(process.name(), &all);
     }
 
     /// A process by its name among the fleet's, with the usual orders.
@@ -125,13 +138,34 @@ impl Pipeline {
         self.fleet.start_with(name, &[("SUBITEYA_TORTURE", &orders)]);
     }
 
-    /// Killed, if it still lives, and started with these orders.
-    pub(crate) async fn restart(&mut self, process: Process, orders: &str) {
+    /// Killed, if it still lives, and started with these orders. Gives whether it came up: it may die by them before.
+    pub(crate) async fn restart(&mut self, process: Process, orders: &str) -> bool {
         self.fleet.kill(process.name());
         self.start(process, orders);
-        if process == Process::Serve {
-            self.fleet.ready().await;
+        process != Process::Serve || self.comes_up().await
+    }
+
+    /// Whether `serve` answers, or dies first.
+    async fn comes_up(&mut self) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        while self.fleet.try_get("/api/videos?limit=1").await.is_none() {
+            if !self.lives(Process::Serve) {
+                return false;
+            }
+            assert!(Instant::now() < deadline, "serve is not ready:\n{}", self.fleet.logs());
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        true
+    }
+
+    /// Changes something under all processes while none of them runs.
+    pub(crate) async fn at_rest(&mut self, change: impl FnOnce(&mut Fleet)) {
+        self.kill(Process::Serve);
+        self.kill(Process::Work);
+        change(&mut self.fleet);
+        self.start(Process::Serve, "");
+        self.start(Process::Work, "");
+        self.fleet.ready().await;
     }
 
     pub(crate) fn lives(&mut self, process: Process) -> bool {
@@ -152,9 +186,11 @@ impl Pipeline {
 
     /// Whether nobody keeps the database for itself.
     pub(crate) async fn takes_writes(&self) -> bool {
-        let ledger = self.fleet.ledger().await;
-        let write = async { ledger.begin().await?.commit().await };
-        matches!(tokio::time::timeout(Duration::from_millis(1_500), write).await, Ok(Ok(())))
+        let write = async {
+            let ledger = self.fleet.try_ledger().await.ok()?;
+            ledger.begin().await.ok()?.commit().await.ok()
+        };
+        matches!(tokio::time::timeout(Duration::from_millis(1_500), write).await, Ok(Some(())))
     }
 
     /// Waits for a condition on the processes.
@@ -182,14 +218,14 @@ impl Pipeline {
 
     /// The id, if there was an answer.
     pub(crate) async fn upload(&self, account: &str, title: &str) -> Option<String> {
-        self.fleet.try_upload(account, title, &[], clip()).await
+        self.fleet.try_upload_bytes(account, title, &[], StandIn::clip(title)).await
     }
 
     /// The video of this title, if it was accepted, with or without an answer.
     pub(crate) async fn find(&self, title: &str) -> Option<Value> {
         let query: String = url::form_urlencoded::byte_serialize(title.as_bytes()).collect();
-        let found = self.fleet.get(&format!("/api/videos?q={query}")).await;
-        found["videos"].as_array().expect("videos").iter().find(|video| video["title"] == title).cloned()
+        let found = self.fleet.try_get(&format!("/api/videos?q={query}")).await?;
+        found["videos"].as_array()?.iter().find(|video| video["title"] == title).cloned()
     }
 
     /// What a person does whose account has lost its tokens.
@@ -206,7 +242,8 @@ impl Pipeline {
     pub(crate) async fn ended(&self, id: &str) -> Result<Value, String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let video = self.fleet.video(id).await;
+            let answer = self.fleet.try_get(&format!("/api/videos/{id}")).await;
+            let video = answer.map(|answer| answer["video"].clone()).unwrap_or_default();
             if super::checker::is_end(&video) {
                 return Ok(video);
             }
@@ -214,7 +251,7 @@ impl Pipeline {
             if Instant::now() > deadline {
                 return Err(format!("never ended: {video:#}"));
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(30)).await;
         }
     }
 }

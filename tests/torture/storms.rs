@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::checker::{self, Scope};
+use crate::checker::{self, Late, Scope};
 use crate::dice::Dice;
-use crate::pipeline::{Database, LOOSE, Pipeline};
-use crate::support::fleet::{SLOW_BRAND, clip, large_clip, long_clip};
+use crate::pipeline::{Database, LOOSE, Pipeline, Process};
 
 const PROCESSES: [&str; 5] = ["serve", "edit", "edit2", "publish", "publish2"];
 const CREATORS: usize = 10;
-const LIMITS: [(Scope, usize, f64); 2] = [(Scope::All, 6, 10.0), (Scope::Creator, 1, 4.0)];
+const LIMITS: [(Scope, usize, f64); 3] =
+    [(Scope::Edits, 10, 5.0), (Scope::Inits, 6, 5.0), (Scope::InitsOfCreator, 1, 3.0)];
 /// What the sandbox does to the next call now and then.
 const FAULTS: [&str; 14] = [
     "creator_info:cut-after",
@@ -36,14 +36,14 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// How many processes are killed in one storm.
 pub(crate) async fn storm(database: Database, seed: u64, kills: u32) -> Result<BTreeMap<String, u32>, String> {
     let mut dice = Dice::new(seed);
-    let toml =
-        LOOSE.replace("limit = \"\"\nlimit_per_account = \"\"", "limit = \"6/10s\"\nlimit_per_account = \"1/4s\"");
+    let toml = LOOSE
+        .replacen("limit = \"\"", "limit = \"10/5s\"", 1)
+        .replace("limit = \"\"\nlimit_per_account = \"\"", "limit = \"6/5s\"\nlimit_per_account = \"1/3s\"");
     let mut pipeline = Pipeline::with(database, &toml, "").await;
-    for number in 0..CREATORS {
-        pipeline.fleet.account(&format!("creator{number}")).await;
-    }
-    pipeline.kill(crate::pipeline::Process::Serve);
-    pipeline.kill(crate::pipeline::Process::Work);
+    let creators: Vec<String> = (0..CREATORS).map(|number| format!("creator{number}")).collect();
+    pipeline.fleet.accounts(&creators).await;
+    pipeline.kill(Process::Serve);
+    pipeline.kill(Process::Work);
     PROCESSES.iter().for_each(|name| pipeline.start_named(name));
     pipeline.fleet.ready().await;
 
@@ -57,7 +57,8 @@ pub(crate) async fn storm(database: Database, seed: u64, kills: u32) -> Result<B
         for (name, _) in frozen.extract_if(.., |(_, until)| *until < Instant::now()) {
             fleet.signal(name, Signal::CONT);
         }
-        match dice.below(20) {
+        pipeline.standin.lasts(dice.below(8) as f64 / 10.0);
+        match dice.below(21) {
             0..6 => {
                 let name = PROCESSES[dice.below(PROCESSES.len())];
                 fleet.kill(name);
@@ -95,16 +96,17 @@ pub(crate) async fn storm(database: Database, seed: u64, kills: u32) -> Result<B
                 fleet.faults(&[FAULTS[dice.below(FAULTS.len())]]);
                 count("fault");
             }
+            12 => {
+                if let Some(id) = accepted.last() {
+                    // Too late for some, which says 409.
+                    let answer = fleet.try_post(&format!("/api/videos/{id}/cancel"), &serde_json::json!({})).await;
+                    count(if answer == Some(200) { "canceled" } else { "not canceled" });
+                }
+            }
             _ => {
-                let account = format!("creator{}", dice.below(CREATORS));
+                let account = &creators[dice.below(CREATORS)];
                 let title = pipeline.title();
-                let fleet = &pipeline.fleet;
-                let upload = match dice.below(12) {
-                    0 => fleet.try_upload(&account, &title, &[], large_clip()).await,
-                    1 | 2 => fleet.try_upload(&account, &title, &[("brand", SLOW_BRAND)], long_clip()).await,
-                    _ => fleet.try_upload(&account, &title, &[], clip()).await,
-                };
-                match upload {
+                match pipeline.upload(account, &title).await {
                     Some(id) => accepted.push(id),
                     None => count("upload without an answer"),
                 }
@@ -154,7 +156,7 @@ async fn quiet(pipeline: &Pipeline, accepted: &[String], done: &mut BTreeMap<Str
     }
     for video in &videos {
         let whole = pipeline.fleet.video(video["id"].as_str().expect("an id")).await;
-        wrong.extend(checker::video(&pipeline.fleet, &whole).await);
+        wrong.extend(checker::video(&pipeline.fleet, &whole, Late::Unknown).await);
         let status = whole["status"].as_str().expect("a status");
         if status == "FAILED" && whole["reason"]["code"] != "poison" {
             wrong.push(format!("failed without cause: {whole:#}"));

@@ -4,10 +4,12 @@ pub(super) mod claim;
 mod demand;
 pub(super) mod pending;
 pub(super) mod queues;
+pub(super) mod replay;
 mod snapshot;
 pub(super) mod streams;
 pub(super) mod usage;
 
+pub(super) use replay::ReplayedView;
 pub(super) use snapshot::{Snapshot, Snapshots};
 pub(super) use usage::Usage;
 
@@ -28,10 +30,11 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/api/monitor/streams", get(streams::streams))
         .route("/api/monitor/pending", get(pending::pending))
         .route("/api/streams/claim", post(claim::claim))
+        .route("/api/streams/replay", post(replay::replay_stream))
 }
 
 /// The stages whose stream or group this is; all of them without a name.
-fn stages(stream: Option<&str>) -> Result<Vec<Stage>, Problem> {
+pub(super) fn stages(stream: Option<&str>) -> Result<Vec<Stage>, Problem> {
     let all = Stage::STREAMED.into_iter();
     let chosen: Vec<Stage> = match stream {
         None => all.collect(),

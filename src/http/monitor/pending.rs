@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{duration, stages};
-use crate::config::StageConfig;
+use crate::config::StagesConfig;
+use crate::control::claim::idle;
 use crate::http::extract::Query;
 use crate::http::{Access, AppState, Caller, Problem};
 use crate::ledger::TaskRow;
@@ -62,23 +63,16 @@ pub(in crate::http) async fn pending(
     let now = state.ledger.now().await?;
     let mut pending = Vec::new();
     for stage in stages(query.stream.as_deref())? {
-        let config = state.stages.of(stage);
         for row in state.ledger.running(stage, MOST).await? {
-            if idle(&row, config, now) >= min_idle {
-                pending.push(view(row, config, now));
+            if idle(&row, &state.stages, now) >= min_idle {
+                pending.push(view(row, &state.stages, now));
             }
         }
     }
     Ok(Json(PendingAnswer { pending }))
 }
 
-/// Milliseconds since the lease was last renewed: it always ends one lease after that.
-pub(super) fn idle(row: &TaskRow, config: &StageConfig, now: i64) -> i64 {
-    let lease = i64::try_from(config.lease.as_millis()).unwrap_or(0);
-    (now - (row.task.lease_until - lease)).max(0)
-}
-
-pub(super) fn view(row: TaskRow, config: &StageConfig, now: i64) -> PendingView {
+pub(super) fn view(row: TaskRow, config: &StagesConfig, now: i64) -> PendingView {
     let idle_ms = idle(&row, config, now);
     let task = row.task;
     PendingView {

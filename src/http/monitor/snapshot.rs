@@ -12,7 +12,7 @@ use super::{ALIVE_MS, demand};
 use crate::control::OF_THE_APP;
 use crate::event::Stage;
 use crate::http::AppState;
-use crate::ledger::{LedgerError, StageCounts};
+use crate::ledger::{LedgerError, Pause, StageCounts};
 use crate::limit;
 use crate::outcome::Reason;
 
@@ -29,6 +29,7 @@ pub(in crate::http) struct Snapshot {
     pub(in crate::http) stage: Stage,
     pub(in crate::http) counts: StageCounts,
     pub(in crate::http) demand: i64,
+    pub(in crate::http) paused: Option<Pause>,
     /// Ours: entries that can't be read.
     pub(in crate::http) dead_entries: i64,
     pub(in crate::http) length: Option<u64>,
@@ -101,7 +102,13 @@ async fn take(state: &AppState, stage: Stage) -> Result<Snapshot, LedgerError> {
 /// What the ledger knows: released and not yet delivered is the lag, what runs is pending.
 async fn of_ledger(state: &AppState, stage: Stage) -> Result<Snapshot, LedgerError> {
     let now = state.ledger.now().await?;
-    let counts = state.ledger.stage_counts(stage, now).await?;
+    let mut counts = state.ledger.stage_counts(stage, now).await?;
+    if stage == Stage::Publish {
+        // What was published and then ended badly while it was confirmed, which no stream of its own tells of.
+        let confirming = state.ledger.stage_counts(Stage::Confirm, now).await?;
+        counts.dead += confirming.dead;
+        counts.review += confirming.review;
+    }
     let running = state.ledger.running(stage, 1000).await?;
     let mut consumers: BTreeMap<String, u64> = BTreeMap::new();
     for worker in state.ledger.workers(now - ALIVE_MS).await? {
@@ -123,6 +130,7 @@ async fn of_ledger(state: &AppState, stage: Stage) -> Result<Snapshot, LedgerErr
         stage,
         counts,
         demand: demand::of(state, stage, counts.running, now).await?,
+        paused: state.ledger.paused(&Pause::name_of_stage(stage)).await?,
         dead_entries: state.ledger.dead_entry_count(stage.stream().unwrap_or_default()).await?,
         length: number(counts.queued + counts.running),
         entries_added: None,

@@ -5,6 +5,7 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::http::pauses::PauseView;
 use crate::http::videos::time;
 use crate::http::{Access, AppState, Caller, Problem};
 use crate::limit::Key;
@@ -32,18 +33,22 @@ struct StreamView {
     oldest_pending_ms: Option<i64>,
     /// What workers could be busy with now: what runs, and what is due and may start under the limits. To scale by.
     demand: i64,
-    /// Due, and not yet released.
+    /// In the ledger and due: not yet on the stream, for want of room there or because a limit or a pause holds it up.
     waiting: i64,
-    /// Waiting for a time to come.
+    /// In the ledger for a time to come: a backoff, a limit, an outage, `publishAt`.
     parked: i64,
+    /// On the stream, and not yet begun.
     queued: i64,
     running: i64,
+    /// With those that confirming ended in, for the stream that they were published from.
     dead: i64,
     needs_review: i64,
     /// Entries that could not be read.
     dead_entries: i64,
     /// What TikTok has closed; `POST /api/accounts/open` opens it early.
     closed: Vec<ClosedView>,
+    /// Null: it is not paused.
+    paused: Option<PauseView>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -87,6 +92,7 @@ pub(in crate::http) async fn streams(
         dead: one.counts.dead,
         needs_review: one.counts.review,
         dead_entries: one.dead_entries,
+        paused: one.paused.as_ref().map(PauseView::of),
         closed: one.closed.iter().map(ClosedView::of).collect(),
     });
     Ok(Json(StreamsAnswer { streams: streams.collect() }))

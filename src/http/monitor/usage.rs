@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
-use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::budget::{self, Step};
 use crate::http::{Access, AppState, Caller, Problem};
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -40,7 +41,7 @@ impl Usage {
     pub(in crate::http) async fn now(state: &AppState) -> Result<Self, Problem> {
         let now = DateTime::<Utc>::from_timestamp_millis(state.ledger.now().await?).unwrap_or_default();
         let mut by_purpose: BTreeMap<String, u64> = BTreeMap::new();
-        for row in state.ledger.usage(&now.format("%Y-%m").to_string()).await? {
+        for row in state.ledger.usage(&budget::month(now)).await? {
             *by_purpose.entry(row.purpose).or_default() += u64::try_from(row.commands).unwrap_or(0);
         }
         if let Some(streams) = state.dispatch.streams() {
@@ -48,7 +49,7 @@ impl Usage {
                 *by_purpose.entry(purpose.as_str().to_owned()).or_default() += commands;
             }
         }
-        let mut usage = Self::of(by_purpose, state.monthly_commands, elapsed(now));
+        let mut usage = Self::of(by_purpose, state.monthly_commands, budget::elapsed(now));
         if state.dispatch.streams().is_some_and(|streams| streams.over_quota().is_some()) {
             usage.status = "OVER";
         }
@@ -60,12 +61,7 @@ impl Usage {
         let limit = limit.unwrap_or(0);
         #[expect(clippy::cast_precision_loss, reason = "shown with two decimals")]
         let percentage = if limit == 0 { 0.0 } else { (total as f64 / limit as f64 * 10_000.0).round() / 100.0 };
-        let status = match percentage {
-            p if p >= 100.0 => "OVER",
-            p if p >= 95.0 => "CRITICAL",
-            p if p >= 80.0 => "WARNING",
-            _ => "OK",
-        };
+        let status = Step::of(total, limit).as_str();
         #[expect(
             clippy::cast_precision_loss,
             clippy::cast_possible_truncation,
@@ -75,16 +71,6 @@ impl Usage {
         let forecast = (total as f64 / elapsed).round() as u64;
         Self { total, limit, percentage, status, forecast, by_purpose }
     }
-}
-
-/// How much of the month is over; never less than an hour's share, so that its first minutes promise nothing wild.
-fn elapsed(now: DateTime<Utc>) -> f64 {
-    let Some(first) = NaiveDate::from_ymd_opt(now.year(), now.month(), 1) else { return 1.0 };
-    let begin = first.and_time(NaiveTime::MIN).and_utc();
-    let end = begin.checked_add_months(Months::new(1)).unwrap_or(now);
-    #[expect(clippy::cast_precision_loss, reason = "a share of a month in seconds")]
-    let (over, whole) = ((now - begin).num_seconds().max(3600) as f64, (end - begin).num_seconds().max(1) as f64);
-    over / whole
 }
 
 #[cfg(test)]

@@ -18,5 +18,5 @@ pub(in crate::http) async fn show(
 ) -> Result<Json<VideoAnswer>, Problem> {
     let video = owned(&state, &caller, id).await?;
     let view = VideoView::now(&state, &caller, &video).await?;
-    Ok(Json(VideoAnswer { video: view.with_timeline(state.ledger.history(id).await?) }))
+    Ok(Json(VideoAnswer { video: view.with_timeline(state.ledger.history(id).await?, &caller) }))
 }

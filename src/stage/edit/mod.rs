@@ -53,6 +53,11 @@ impl Work for Edit {
         Ok(limit::look(ledger, ledger.now().await?, &self.ask()).await?.into())
     }
 
+    fn limit(&self) -> Option<Ask> {
+        let [ask] = self.ask();
+        Some(ask).filter(|ask| ask.rate.is_some())
+    }
+
     /// The permit is taken here, with the lease: a run of FFmpeg is the limited act.
     async fn admit(&self, tx: &Tx, task: &TaskRow) -> Result<Admission, LedgerError> {
         let admission = limit::take(tx, &self.ask()).await?.into();

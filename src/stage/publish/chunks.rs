@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::ChunkConfig;
 use crate::torture;
 
 /// TikTok's limits and our own choice of a chunk's size. Bytes.
@@ -19,6 +20,20 @@ pub struct ChunkRules {
     pub largest_last: u64,
     pub most_chunks: u64,
     pub largest_video: u64,
+}
+
+impl From<ChunkConfig> for ChunkRules {
+    fn from(config: ChunkConfig) -> Self {
+        Self {
+            target: config.target,
+            whole: config.whole,
+            smallest: config.smallest,
+            largest: config.largest,
+            largest_last: config.largest_last,
+            most_chunks: config.most,
+            largest_video: config.largest_video,
+        }
+    }
 }
 
 impl Default for ChunkRules {
@@ -146,6 +161,21 @@ mod tests {
         let rules = ChunkRules::default();
         assert_eq!(ChunkPlan::new(0, &rules), Err(NoPlan::Empty));
         assert!(matches!(ChunkPlan::new(4_000_000_001, &rules), Err(NoPlan::TooLarge { .. })));
+    }
+
+    /// Wherever one more chunk is needed, a byte before and a byte after.
+    #[test]
+    fn every_size_at_which_the_number_of_chunks_changes_has_a_plan() {
+        let rules = ChunkRules::default();
+        let edges = (1..=rules.largest_video / rules.target).map(|chunks| chunks * rules.target);
+        for size in edges.chain([rules.whole, rules.smallest, rules.largest_video]) {
+            for size in [size - 1, size, size + 1].into_iter().filter(|size| *size <= rules.largest_video) {
+                let plan = ChunkPlan::new(size, &rules).unwrap();
+                assert_eq!(u64::from(plan.count), size / plan.chunk_size, "{size}");
+                assert!(plan.count == 1 || plan.chunk_size >= rules.smallest, "{size}: {plan:?}");
+                assert!(plan.chunk_size <= rules.largest && plan.end(plan.count - 1) == size, "{size}: {plan:?}");
+            }
+        }
     }
 
     proptest! {

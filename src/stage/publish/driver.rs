@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use futures::StreamExt;
-use futures::stream::BoxStream;
 use secrecy::ExposeSecret;
 
 use super::chunks::{ChunkPlan, ChunkRules};
@@ -19,14 +17,14 @@ use super::step::{At, End, Event, Next, Role, Step, Tell, Write};
 use super::times::Times;
 use crate::account::{Access, Tokens, Vault};
 use crate::config::StageConfig;
+use crate::creator::{self, Misfit, PostOptions};
 use crate::ledger::{Ledger, LedgerError, TaskRow, Tx, Video};
 use crate::limit::{self, Ask, Verdict};
-use crate::media::{Media, MediaError};
+use crate::media::{Bytestream, Media, MediaError};
 use crate::outcome::Reason;
 use crate::relay::Dispatch;
 use crate::stage::{Lease, store};
 use crate::tiktok::client::{Chunk, Client};
-use crate::tiktok::fit;
 use crate::tiktok::refusal::{Class, Key, Refusal};
 use crate::tiktok::wire::{CreatorInfo, PostInfo, StatusKind};
 use crate::torture::{self, Point};
@@ -94,6 +92,9 @@ struct Permit {
     asked: Instant,
 }
 
+/// The chunk that is to be sent next, and its bytes.
+type Opened = Option<(u32, Bytestream)>;
+
 impl<'a> Drive<'a> {
     pub(super) async fn begin(publisher: &'a Publisher, lease: &'a Lease, role: Role) -> Result<Self, Broken> {
         let gone = || Broken::Reason(Reason::new("video_missing", "the video is no longer in the ledger"));
@@ -104,6 +105,7 @@ impl<'a> Drive<'a> {
     pub(super) async fn run(mut self) -> Result<Ended, Broken> {
         let mut seen = self.frozen().await?;
         let mut event = Event::Started;
+        let mut opened = None;
         loop {
             if self.lease.over.is_cancelled() {
                 return Err(Broken::Stopped);
@@ -134,7 +136,7 @@ impl<'a> Drive<'a> {
                     return Err(Broken::Stopped);
                 }
             }
-            event = self.call(&seen.publication, next).await?;
+            event = self.call(&seen.publication, next, &mut opened).await?;
         }
     }
 
@@ -188,19 +190,20 @@ impl<'a> Drive<'a> {
         Ok(None)
     }
 
-    async fn call(&mut self, row: &Publication, next: Next) -> Result<Event, Broken> {
+    async fn call(&mut self, row: &Publication, next: Next, opened: &mut Opened) -> Result<Event, Broken> {
         let over = self.lease.over.clone();
         tokio::select! {
-            event = self.call_out(row, next) => event,
+            event = self.call_out(row, next, opened) => event,
             () = over.cancelled() => Err(Broken::Stopped),
         }
     }
 
-    async fn call_out(&mut self, row: &Publication, next: Next) -> Result<Event, Broken> {
+    async fn call_out(&mut self, row: &Publication, next: Next, opened: &mut Opened) -> Result<Event, Broken> {
         Ok(match next {
             Next::AskCreatorInfo => self.ask_creator().await?,
             Next::SendInit => self.send_init(row).await,
-            Next::Put { chunk } => self.put(row, chunk).await?,
+            Next::Open { chunk } => self.open(row, chunk, opened).await?,
+            Next::Put { chunk } => self.put(row, chunk, opened.take()).await?,
             Next::AskStatus => self.ask_status(row).await,
             Next::End(_) => return Err(Broken::Stopped),
         })
@@ -213,15 +216,13 @@ impl<'a> Drive<'a> {
             Ok((answered, access)) => (answered.value, access),
             Err(refusal) => return Ok(Event::CreatorRefuses(refusal)),
         };
-        let post = post::info(&self.video, &creator);
-        if let Err(refusal) = fit::fits(&post, post::length(&self.video), &creator) {
-            return Ok(Event::CreatorRefuses(refusal));
-        }
-        let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let tx = self.publisher.ledger.begin().await?;
-        let (username, avatar) = (text(&creator.creator_username), text(&creator.creator_avatar_url));
-        tx.put_profile(&self.video.account, username.as_deref(), avatar.as_deref()).await?;
+        creator::learn(&tx, &self.video.account, &self.lease.row.creator, &creator).await?;
         tx.commit().await?;
+        let (options, length) = (PostOptions::of(&self.video), creator::length(&self.video.probe));
+        if let Err(Misfit { reason, .. }) = creator::fits(&options, &self.video.title, length, &creator) {
+            return Ok(Event::CreatorRefuses(Refusal::ours(Class::NeedsChange, &reason.code, reason.text)));
+        }
         self.creator = Some((creator, access));
         torture::at(Point::PublishPrepared);
         Ok(Event::CreatorAgrees)
@@ -279,23 +280,35 @@ impl<'a> Drive<'a> {
         }
     }
 
+    async fn open(&self, row: &Publication, chunk: u32, opened: &mut Opened) -> Result<Event, Broken> {
+        match self.rendition(row, chunk).await? {
+            Ok(bytes) => {
+                *opened = Some((chunk, bytes));
+                Ok(Event::Opened { chunk })
+            }
+            Err(refusal) => Ok(Event::PutRefused { chunk, refusal }),
+        }
+    }
+
     /// Rule 4: only to the stored URL, from the frozen rendition.
-    async fn put(&self, row: &Publication, chunk: u32) -> Result<Event, Broken> {
+    async fn put(&self, row: &Publication, chunk: u32, opened: Opened) -> Result<Event, Broken> {
         let refused = |refusal| Ok(Event::PutRefused { chunk, refusal });
         let sealed = row.upload_url.as_deref().unwrap_or_default();
-        let opened = self.publisher.vault.open_upload_url(&self.video.id.to_string(), sealed);
-        let url = match opened.map(|url| self.publisher.client.upload_url(url.expose_secret())) {
+        let unsealed = self.publisher.vault.open_upload_url(&self.video.id.to_string(), sealed);
+        let url = match unsealed.map(|url| self.publisher.client.upload_url(url.expose_secret())) {
             Ok(Ok(url)) => url,
             Ok(Err(refusal)) => return refused(refusal),
             Err(error) => return refused(Refusal::not_sent(format!("the upload URL can't be opened: {error}"))),
         };
-        let (first, end) = (row.plan.start(chunk), row.plan.end(chunk));
-        let body = match self.rendition(row, first, end).await? {
-            Ok(body) => body,
-            Err(refusal) => return refused(refusal),
+        let body = match opened {
+            Some((number, body)) if number == chunk => body,
+            _ => match self.rendition(row, chunk).await? {
+                Ok(body) => body,
+                Err(refusal) => return refused(refusal),
+            },
         };
         torture::at(Point::PublishChunkBefore);
-        let part = Chunk { first, end, total: row.plan.size };
+        let part = Chunk { first: row.plan.start(chunk), end: row.plan.end(chunk), total: row.plan.size };
         match self.publisher.client.put_chunk(&url, "video/mp4", part, body).await {
             Ok(answered) => {
                 let complete = answered.value.complete;
@@ -306,13 +319,9 @@ impl<'a> Drive<'a> {
         }
     }
 
-    /// The bytes from `first` up to `end`, telling how far they are while they go.
-    async fn rendition(
-        &self,
-        row: &Publication,
-        first: u64,
-        end: u64,
-    ) -> Result<Result<BoxStream<'static, std::io::Result<Bytes>>, Refusal>, Broken> {
+    /// A chunk's bytes, telling how far they are while they go.
+    async fn rendition(&self, row: &Publication, chunk: u32) -> Result<Result<Bytestream, Refusal>, Broken> {
+        let (first, end) = (row.plan.start(chunk), row.plan.end(chunk));
         let key = self.video.edited_key.as_deref().unwrap_or_default();
         if self.video.edited_sha256.as_deref() != Some(&row.content_hash) {
             let text = "the rendition is not the one that was frozen for this post";

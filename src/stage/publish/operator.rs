@@ -46,6 +46,16 @@ pub fn may_replay_publish(row: Option<&Publication>) -> bool {
     })
 }
 
+/// How a video is to be posted may be changed as long as nothing of it can be at TikTok.
+pub fn may_change_options(row: Option<&Publication>) -> bool {
+    may_replay_publish(row)
+}
+
+/// The write that goes with other options.
+pub fn change_options(row: &Publication, expects_post_id: bool) -> Write {
+    operators(row, row.state, Publication { expects_post_id, ..row.clone() })
+}
+
 /// The write that lets a replayed publication begin anew.
 pub fn replay_publish(row: &Publication) -> Option<Write> {
     may_replay_publish(Some(row)).then(|| operators(row, row.state, Publication { failures: 0, ..row.raised() }))

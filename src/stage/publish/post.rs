@@ -1,28 +1,17 @@
 //! What a post says of itself.
 
-use std::time::Duration;
-
-use crate::ingest::{PostOptions, Privacy};
+use crate::creator::{PostOptions, Privacy};
 use crate::ledger::Video;
 use crate::tiktok::wire::{CreatorInfo, PostInfo};
 
-fn options(video: &Video) -> PostOptions {
-    serde_json::from_value(video.options.clone()).unwrap_or_default()
-}
-
 /// Nobody but the creator sees it, so TikTok gives it no public id.
 pub(super) fn is_private(video: &Video) -> bool {
-    options(video).privacy_level == Privacy::SelfOnly
-}
-
-/// As ingest has measured it.
-pub(super) fn length(video: &Video) -> Duration {
-    Duration::from_millis(video.probe.get("durationMs").and_then(serde_json::Value::as_u64).unwrap_or(0))
+    PostOptions::of(video).privacy_level == Privacy::SelfOnly
 }
 
 /// The account's own setting wins: what the creator has switched off stays off.
 pub(super) fn info(video: &Video, creator: &CreatorInfo) -> PostInfo {
-    let options = options(video);
+    let options = PostOptions::of(video);
     PostInfo {
         title: video.title.clone(),
         privacy_level: options.privacy_level.as_str().to_owned(),

@@ -8,6 +8,7 @@ use super::row::{Publication, State};
 use super::step::{At, End, Event, Guard, Need, Next, Role, Step, Tell, Write};
 use super::times::Times;
 use crate::outcome::Reason;
+use crate::task::HELD;
 use crate::tiktok::refusal::{self, Class, Key, Refusal};
 use crate::tiktok::wire::{PostStatus, StatusKind};
 
@@ -53,6 +54,7 @@ impl Decision<'_> {
             }
             Event::InitAnswered { publish_id, upload_url, date } => self.record_id(publish_id, upload_url, *date),
             Event::InitRefused(refusal) => self.init_refused(refusal),
+            Event::Opened { chunk } => self.start_final(*chunk),
             Event::PutAnswered { chunk, complete } => self.put_answered(*chunk, *complete),
             Event::PutRefused { chunk: _, refusal } => self.put_refused(refusal),
             Event::StatusAnswered { status, date } => self.status(status, *date),
@@ -145,6 +147,8 @@ impl Decision<'_> {
                 now + self.times.trouble_pause(row.troubles)
             }
             Class::Throttled { .. } | Class::NeedsReconnect | Class::PermanentForAccount => self.learn(refusal),
+            // Its creator decides; nothing else would change the answer.
+            Class::NeedsChange => HELD,
             Class::PermanentForVideo | Class::Bug => {
                 return self.fail(row, refusal.reason(), vec![Need::PublishIdIsNull, Need::FinalStartedIsNull]);
             }
@@ -165,13 +169,21 @@ impl Decision<'_> {
 
     // ---- bytes
 
-    /// Rule 4: only to the stored URL, and `final_started` before the last chunk.
-    fn put(self, mut row: Publication, chunk: u32, mut needs: Vec<Need>) -> Step {
-        if row.plan.is_last(chunk) && row.final_started.is_none() {
-            row.final_started = Some(self.at.now);
-            needs.push(Need::FinalStartedIsNull);
+    /// Rule 4: only to the stored URL. The last chunk is opened first: with `final_started` committed and no bytes to send,
+    /// a TikTok that names no number would leave nothing to do but to wait for a day.
+    fn put(self, row: Publication, chunk: u32, needs: Vec<Need>) -> Step {
+        let first_last = row.plan.is_last(chunk) && row.final_started.is_none();
+        self.write(row, needs, if first_last { Next::Open { chunk } } else { Next::Put { chunk } })
+    }
+
+    /// Rule 4: `final_started` before the last chunk.
+    fn start_final(self, chunk: u32) -> Step {
+        let mut row = self.row.clone();
+        if row.publish_id.is_none() {
+            return self.started();
         }
-        self.write(row, needs, Next::Put { chunk })
+        row.final_started = Some(self.at.now);
+        self.write(row, vec![Need::FinalStartedIsNull], Next::Put { chunk })
     }
 
     fn put_answered(self, chunk: u32, complete: bool) -> Step {
@@ -263,7 +275,11 @@ impl Decision<'_> {
                 self.learn(&refusal);
                 return self.fail(row, refusal.reason(), Vec::new());
             }
-            Class::TokenExpired | Class::PermanentForVideo | Class::Bug | Class::OutcomeUnknown => {
+            Class::TokenExpired
+            | Class::NeedsChange
+            | Class::PermanentForVideo
+            | Class::Bug
+            | Class::OutcomeUnknown => {
                 return self.fail(row, refusal.reason(), Vec::new());
             }
         };
@@ -349,6 +365,7 @@ impl Decision<'_> {
             Class::Transient
             | Class::TokenExpired
             | Class::OutcomeUnknown
+            | Class::NeedsChange
             | Class::PermanentForVideo
             | Class::PermanentForAccount
             | Class::Bug => {}
@@ -369,7 +386,10 @@ impl Decision<'_> {
     fn posted(self, event: &Event) -> Step {
         let mut row = self.row.clone();
         match event {
-            Event::Started if self.wants_post_id(&row) => self.call(Next::AskStatus),
+            // Also after the day in which it looks by itself: whoever makes it look then has news.
+            Event::Started if row.expects_post_id && row.post_ids.is_empty() && row.publish_id.is_some() => {
+                self.call(Next::AskStatus)
+            }
             Event::StatusAnswered { status, .. } if !status.post_ids.is_empty() => {
                 row.post_ids = status.post_ids.clone();
                 self.end_posted(row)
@@ -513,9 +533,12 @@ impl Decision<'_> {
                 self.tell = Some(Tell::Reconnect(refusal.reason()));
                 now + self.times.reconnect_pause
             }
-            Class::Transient | Class::TokenExpired | Class::PermanentForVideo | Class::Bug | Class::OutcomeUnknown => {
-                now
-            }
+            Class::Transient
+            | Class::TokenExpired
+            | Class::NeedsChange
+            | Class::PermanentForVideo
+            | Class::Bug
+            | Class::OutcomeUnknown => now,
         }
     }
 

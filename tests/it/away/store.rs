@@ -1,56 +1,13 @@
 //! The local folder of objects: removed, read-only, full.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
+
+use subiteya::sandbox::Kind;
 
 use super::{MOVES, all_posted, get, objects, upload};
+use crate::support::disk::Disk;
 use crate::support::eventually;
 use crate::support::fleet::{Fleet, LOOSE};
-
-/// A disk of its own, small enough to be filled.
-pub(super) struct Disk {
-    folder: tempfile::TempDir,
-}
-
-impl Disk {
-    /// None, said loudly, where this user may not mount.
-    pub(super) fn of(size: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().expect("a folder");
-        if mount(&["-t", "tmpfs", "-o", &format!("size={size}"), "none"], folder.path()) {
-            return Some(Self { folder });
-        }
-        eprintln!("SKIPPED: this user can't mount a tmpfs, so that no disk can be filled");
-        None
-    }
-
-    pub(super) fn folder(&self) -> PathBuf {
-        self.folder.path().to_owned()
-    }
-
-    pub(super) fn fill(&self) {
-        let mut rest = std::fs::File::create(self.folder.path().join("rest")).expect("a file");
-        while std::io::Write::write_all(&mut rest, &[1; 4096]).is_ok() {}
-    }
-
-    pub(super) fn empty(&self) {
-        std::fs::remove_file(self.folder.path().join("rest")).expect("removed");
-    }
-
-    pub(super) fn remount(&self, how: &str) {
-        assert!(mount(&["-o", &format!("remount,{how}")], self.folder.path()), "remounted {how}");
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        Command::new("umount").arg("-l").arg(self.folder.path()).status().ok();
-    }
-}
-
-fn mount(options: &[&str], folder: &Path) -> bool {
-    let output = Command::new("mount").args(options).arg(folder).output();
-    output.is_ok_and(|output| output.status.success())
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_of_objects_that_is_gone_refuses_uploads_and_is_used_again_when_it_is_back() {
@@ -93,6 +50,25 @@ async fn a_full_store_and_a_read_only_one_leave_nothing_half_done() {
     disk.remount("rw");
     let second = fleet.upload("ada", "after").await;
     all_posted(&fleet, &[first, second]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_away_before_the_last_chunk_leaves_no_doubt_about_the_post() {
+    let fleet = Fleet::started(LOOSE).await;
+    fleet.account("ada").await;
+    fleet.faults(&["init:delay=3s"]);
+    let video = fleet.upload("ada", "in one piece").await;
+    fleet.faults_taken().await;
+    let (here, away) = (fleet.data().join("objects"), fleet.data().join("elsewhere"));
+    std::fs::rename(&here, &away).expect("moved");
+    std::fs::write(&here, "").expect("written");
+    fleet.until_video(&video, "waiting for the store", |video| video["waitingFor"]["code"] == "store_away").await;
+    let row = fleet.ledger().await.publication(video.parse().expect("an id")).await.expect("read").expect("a row");
+    assert!(row.publish_id.is_some() && !row.final_started, "{row:?}");
+    std::fs::remove_file(&here).expect("removed");
+    std::fs::rename(&away, &here).expect("moved");
+    all_posted(&fleet, &[video]).await;
+    assert_eq!(fleet.calls(Kind::Init).await.len(), 1, "the upload that was begun went on");
 }
 
 fn link(to: &Path, at: &Path) {

@@ -1,7 +1,9 @@
 //! The API's manners: who sees what, errors, ranges, sessions, events, metrics.
 
 mod bytes;
+mod creator;
 mod errors;
 mod monitor;
+mod pauses;
 mod roles;
 mod session;

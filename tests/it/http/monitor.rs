@@ -208,7 +208,7 @@ async fn demand_on(database: Option<String>) {
     assert_eq!(demand(&server, Stage::Edit).await, 1, "the stage is closed, and what runs goes on");
 
     let tx = ledger.begin().await.expect("a transaction");
-    let pause = Pause { name: "stage/edit".to_owned(), until: None, reason: String::new() };
+    let pause = Pause { name: "stage/edit".to_owned(), until: None, reason: String::new(), set_by: None };
     tx.put_pause(&pause).await.expect("written");
     tx.commit().await.expect("committed");
     assert_eq!(demand(&server, Stage::Edit).await, 1, "paused");

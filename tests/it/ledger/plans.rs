@@ -107,8 +107,12 @@ async fn hot_paths(db: &Database) {
         ledger.open_tasks(&[task.video]).await.unwrap();
         ledger.history(task.video).await.unwrap();
         ledger.dead_entry_count("video.edited").await.unwrap();
+        let queue = ledger.queue(stage).await.unwrap();
+        ledger.between(stage, &queue.waiting[0], &queue.waiting[1], 9).await.unwrap();
     }
     ledger.dead_entries(10).await.unwrap();
+    ledger.typical_runs().await.unwrap();
+    ledger.limits_of(&["a1".to_owned(), "a2".to_owned()]).await.unwrap();
     ledger.idempotent("u1", "k", now).await.unwrap();
     ledger.account("a1").await.unwrap();
     ledger.limit("publish/a1").await.unwrap();
@@ -149,7 +153,8 @@ async fn plan(raw: &Raw, sql: &str) -> Vec<String> {
 /// few rows, and one whose order the question stops in.
 fn reads_all(line: &str) -> bool {
     const GROWING: [&str; 9] = ["tasks", "videos", "history", "publications", "t", "h", "s", "r", "v"];
-    const ORDERED: [&str; 4] = ["tasks_waiting", "tasks_again", "tasks_trim", "sqlite_autoindex_videos_1"];
+    const ORDERED: [&str; 5] =
+        ["tasks_waiting", "tasks_again", "tasks_trim", "sqlite_autoindex_videos_1", "sqlite_autoindex_history_1"];
     let words: Vec<&str> = line.split_whitespace().collect();
     let sqlite = words.first() == Some(&"SCAN") && GROWING.contains(&words[1])
         || line.starts_with("SEARCH") && line.contains(" tasks_") && line.ends_with("(stage=?)")

@@ -75,7 +75,7 @@ async fn no_more_than_there_is_room(db: Database) {
     assert_eq!(db.release(Stage::Publish, room(3)).await.len(), 0, "each stage for itself");
     assert_eq!(db.release(Stage::Edit, room(9)).await.len(), 2, "what is not due stays");
     let tx = db.tx().await;
-    tx.put_pause(&Pause { name: "stage/edit".into(), until: None, reason: String::new() }).await.unwrap();
+    tx.put_pause(&Pause { name: "stage/edit".into(), until: None, reason: String::new(), set_by: None }).await.unwrap();
     tx.commit().await.unwrap();
     db.task(New::of(Stage::Edit, "a")).await;
     assert_eq!(db.release(Stage::Edit, room(9)).await.len(), 0, "a paused stage releases nothing");
@@ -127,9 +127,14 @@ async fn whoever_is_closed_is_passed_over(db: Database) {
     resuming(&db, New::of(Stage::Publish, "lost")).await;
     close(&db, "open_closed").await;
     let tx = db.tx().await;
-    tx.put_pause(&Pause { name: "account/paused".into(), until: Some(tx.now() + 60_000), reason: "so".into() })
-        .await
-        .unwrap();
+    tx.put_pause(&Pause {
+        name: "account/paused".into(),
+        until: Some(tx.now() + 60_000),
+        reason: "so".into(),
+        set_by: None,
+    })
+    .await
+    .unwrap();
     assert!(tx.needs_reconnect("lost", 1, "revoked").await.unwrap());
     tx.commit().await.unwrap();
     let mut out = db.release(Stage::Publish, room(99)).await;
@@ -231,7 +236,9 @@ async fn as_the_plain_statement_of_the_rule_has_it(db: Database) {
         }
         if round == 6 {
             let tx = db.tx().await;
-            tx.put_pause(&Pause { name: "account/a2".into(), until: None, reason: String::new() }).await.unwrap();
+            tx.put_pause(&Pause { name: "account/a2".into(), until: None, reason: String::new(), set_by: None })
+                .await
+                .unwrap();
             tx.needs_reconnect("a3", 1, "revoked").await.unwrap();
             tx.commit().await.unwrap();
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::eventually;
-use crate::support::fleet::{Fleet, LOOSE, SOON};
+use crate::support::fleet::{Fleet, LOOSE, SOON, clip};
 use crate::support::upstash::{Plan, Upstash};
 
 async fn fleet_on(plan: Plan) -> (Fleet, Upstash) {
@@ -76,4 +76,34 @@ async fn a_plan_that_is_used_up_delays_videos_and_fails_none() {
         assert_eq!(edit.matches(line).count(), 1, "{line}: {edit}");
     }
     assert!(!edit.contains("can't be read") && !edit.contains("could not"), "{edit}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn near_the_plans_end_editing_waits_and_publishing_goes_on() {
+    let fleet = Fleet::started(&format!("[redis]\nmonthly_commands = 100000\n{LOOSE}")).await;
+    fleet.account("ada").await;
+    let at = (chrono::Utc::now() + chrono::Duration::seconds(15)).to_rfc3339();
+    let early = fleet.try_upload("ada", "is edited by then", &[("publishAt", &at)], clip()).await.expect("accepted");
+    fleet.until(&early, "EDITED").await;
+    let ledger = fleet.ledger().await;
+    let count = |commands: i64| {
+        let ledger = ledger.clone();
+        async move {
+            let month = subiteya::budget::month(chrono::Utc::now());
+            let tx = ledger.begin().await.expect("begin");
+            tx.add_usage(&month, "read", "a test", commands).await.expect("counted");
+            tx.commit().await.expect("committed");
+        }
+    };
+    count(100_000).await;
+    eventually("all have seen it", SOON, || async {
+        ["serve", "edit", "publish"].iter().all(|name| fleet.log(name).contains("nearly used up"))
+    })
+    .await;
+    let late = fleet.upload("ada", "came too late").await;
+    fleet.posted(&early).await;
+    let video = fleet.video(&late).await;
+    assert_eq!((&video["status"], &video["waitingFor"]["code"]), (&"EDITING_QUEUED".into(), &"redis_budget".into()));
+    count(-100_000).await;
+    fleet.posted(&late).await;
 }

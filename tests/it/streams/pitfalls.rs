@@ -10,6 +10,7 @@ use subiteya::outcome::Reason;
 use subiteya::stream::{Meter, Options, StreamError, Streams};
 
 use super::cases::entry;
+use crate::support::clock;
 use crate::support::eventually;
 use crate::support::fleet::{Fleet, LOOSE, faked};
 use crate::support::proxy::Proxy;
@@ -23,7 +24,7 @@ async fn pitfall_23_workers_whose_clocks_are_an_hour_off_do_the_same() {
     let mut fleet = Fleet::new(LOOSE).await;
     fleet.start("serve", &["serve"]);
     for (name, shift) in [("edit", "+1h"), ("publish", "-1h")] {
-        for (variable, value) in faked(shift) {
+        for (variable, value) in clock::shifted(shift) {
             fleet.set(variable, &value);
         }
         fleet.start_again(name);

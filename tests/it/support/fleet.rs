@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use reqwest::multipart::{Form, Part};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use subiteya::ledger::{Ledger, TaskRow};
+use subiteya::ledger::{ConnectError, Ledger, TaskRow};
 use subiteya::sandbox::{Call, CreatorSpec, Fault, Filter, Kind, Options, Post, Sandbox, Tokens};
 use tempfile::TempDir;
 
@@ -326,6 +326,7 @@ impl Fleet {
         self.run(&args, &pair.to_string());
     }
 
+    /// The id, if there was an answer and the server could take it.
     pub(crate) async fn try_upload(
         &self,
         account: &str,
@@ -352,8 +353,23 @@ impl Fleet {
         let answer = request.send().await.ok()?;
         let status = answer.status();
         let body: Value = answer.json().await.ok()?;
+        if status.is_server_error() {
+            return None;
+        }
         assert_eq!(status, 201, "{body}");
         Some(body["video"]["id"].as_str().expect("an id").to_owned())
+    }
+
+    /// HTTP status and body, whatever they are.
+    pub(crate) async fn send_upload(&self, account: &str, title: &str, fields: &[(&str, &str)]) -> (u16, Value) {
+        let mut form = Form::new().text("accountId", account.to_owned()).text("title", title.to_owned());
+        for (name, value) in fields {
+            form = form.text((*name).to_owned(), (*value).to_owned());
+        }
+        let form = form.part("video", Part::bytes(std::fs::read(clip()).expect("a clip")).file_name("clip.mp4"));
+        let request = self.http.post(self.url("/api/videos")).bearer_auth(&self.key).multipart(form);
+        let answer = request.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.json().await.expect("json"))
     }
 
     /// HTTP status, whether it says when to come again, and body.
@@ -381,6 +397,12 @@ impl Fleet {
         request.send().await.expect("an answer").json().await.expect("json")
     }
 
+    /// For what may break off, and for who may be away.
+    pub(crate) async fn try_get(&self, path: &str) -> Option<Value> {
+        let answer = self.http.get(self.url(path)).bearer_auth(&self.key).send().await.ok()?;
+        if answer.status().is_success() { answer.json().await.ok() } else { None }
+    }
+
     pub(crate) async fn bytes(&self, path: &str) -> Vec<u8> {
         let request = self.http.get(self.url(path)).bearer_auth(&self.key);
         request.send().await.expect("an answer").bytes().await.expect("bytes").to_vec()
@@ -389,6 +411,13 @@ impl Fleet {
     /// HTTP status and body.
     pub(crate) async fn post(&self, path: &str) -> (u16, Value) {
         let request = self.http.post(self.url(path)).bearer_auth(&self.key).json(&json!({}));
+        let answer = request.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.json().await.expect("json"))
+    }
+
+    /// HTTP status and body.
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> (u16, Value) {
+        let request = self.http.patch(self.url(path)).bearer_auth(&self.key).json(body);
         let answer = request.send().await.expect("an answer");
         (answer.status().as_u16(), answer.json().await.expect("json"))
     }
@@ -459,9 +488,14 @@ impl Fleet {
     }
 
     pub(crate) async fn ledger(&self) -> Ledger {
+        let ledger = self.try_ledger().await;
+        ledger.unwrap_or_else(|error| panic!("the ledger: {error:?}\n{}", self.logs()))
+    }
+
+    pub(crate) async fn try_ledger(&self) -> Result<Ledger, ConnectError> {
         let given = self.env.iter().find(|(name, _)| name == "DATABASE_URL").map(|(_, url)| url.clone());
         let url = given.unwrap_or_else(|| format!("sqlite://{}", self.data().join("subiteya.db").display()));
-        Ledger::open(&url).await.expect("the ledger")
+        Ledger::open(&url).await
     }
 
     pub(crate) async fn tasks(&self, id: &str) -> Vec<TaskRow> {

@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use serde_json::json;
-use subiteya::config::StageConfig;
+use subiteya::config::{Rate, StageConfig};
 use subiteya::event::{Stage, TraceId, VideoId};
 use subiteya::ledger::{
     Ledger, LedgerError, NewAccount, Priority, Released, Status, TaskRow, TokenPair, Tx, Video, VideoPatch,
 };
+use subiteya::limit::{self, Ask};
 use subiteya::outcome::{Outcome, Reason};
 use subiteya::relay::{self, Dispatch};
-use subiteya::stage::{Admission, Engine, Lease, Run, Stop, Times, Work, streamed};
+use subiteya::stage::{Acks, Admission, Engine, Lease, Run, Stop, Times, Work, streamed};
 use subiteya::stream::{Meter, Options, Streams};
 use subiteya::task::Task;
 use tokio::sync::Semaphore;
@@ -37,6 +38,8 @@ pub(crate) struct Script {
     pub(crate) unreadable: Mutex<Option<VideoId>>,
     /// An edited video is published next.
     pub(crate) publish_next: bool,
+    /// Of its stage.
+    pub(crate) limit: Option<Rate>,
 }
 
 /// The publish stage with a script for its work.
@@ -47,11 +50,15 @@ impl Work for Publish {
     const STAGE: Stage = Stage::Publish;
 
     async fn look(&self, ledger: &Ledger) -> Result<Admission, LedgerError> {
-        self.0.look(ledger).await
+        self.0.look_at(ledger, limit::Key::Publish).await
+    }
+
+    fn limit(&self) -> Option<Ask> {
+        self.0.limit.map(|rate| Ask { key: limit::Key::Publish, rate: Some(rate) })
     }
 
     async fn admit(&self, tx: &Tx, row: &TaskRow) -> Result<Admission, LedgerError> {
-        self.0.admit(tx, row).await
+        self.0.take(tx, row, limit::Key::Publish).await
     }
 
     async fn run(&self, lease: &Lease) -> Run<()> {
@@ -84,6 +91,7 @@ impl Default for Script {
             gate: Semaphore::new(1_000_000),
             unreadable: Mutex::default(),
             publish_next: false,
+            limit: None,
         }
     }
 }
@@ -96,21 +104,37 @@ impl Script {
     pub(crate) fn runs(&self) -> usize {
         self.runs.load(Ordering::SeqCst)
     }
+
+    async fn look_at(&self, ledger: &Ledger, key: limit::Key) -> Result<Admission, LedgerError> {
+        Ok(limit::look(ledger, ledger.now().await?, &[Ask { key, rate: self.limit }]).await?.into())
+    }
+
+    async fn take(&self, tx: &Tx, row: &TaskRow, key: limit::Key) -> Result<Admission, LedgerError> {
+        let admission = limit::take(tx, &[Ask { key, rate: self.limit }]).await?.into();
+        if admission == Admission::Open && self.limit.is_some() {
+            tx.mark_permitted(row.task.id).await?;
+        }
+        Ok(admission)
+    }
 }
 
 impl Work for Script {
     type Made = ();
     const STAGE: Stage = Stage::Edit;
 
-    async fn look(&self, _: &Ledger) -> Result<Admission, LedgerError> {
-        Ok(Admission::Open)
+    async fn look(&self, ledger: &Ledger) -> Result<Admission, LedgerError> {
+        self.look_at(ledger, limit::Key::Edit).await
     }
 
-    async fn admit(&self, _: &Tx, row: &TaskRow) -> Result<Admission, LedgerError> {
+    fn limit(&self) -> Option<Ask> {
+        self.limit.map(|rate| Ask { key: limit::Key::Edit, rate: Some(rate) })
+    }
+
+    async fn admit(&self, tx: &Tx, row: &TaskRow) -> Result<Admission, LedgerError> {
         if *self.unreadable.lock().expect("lock") == Some(row.task.video) {
             return Err(LedgerError::Corrupt("as the test wants it".to_owned()));
         }
-        Ok(Admission::Open)
+        self.take(tx, row, limit::Key::Edit).await
     }
 
     async fn run(&self, lease: &Lease) -> Run<()> {
@@ -176,6 +200,8 @@ pub(crate) fn times() -> Times {
         alive: Duration::from_secs(2),
         doubt: Duration::from_secs(1),
         deaf: Duration::from_secs(2),
+        quiet: Duration::from_millis(20),
+        company: Duration::from_secs(1),
         idle: Duration::from_millis(300),
     }
 }
@@ -408,7 +434,7 @@ impl<R: Server> Pipeline<R> {
                 times: times(),
                 stop: its_stop,
                 health: Default::default(),
-                owing: Arc::default(),
+                acks: Acks::default(),
             };
             let reading = streamed::Reading { block: Duration::from_secs(60) };
             let mut tasks = vec![

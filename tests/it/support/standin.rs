@@ -59,6 +59,11 @@ impl StandIn {
         std::fs::remove_file(self.folder.path().join("hold")).expect("it was held");
     }
 
+    /// From now on a clip's title may say what its edit does: `crashes FFmpeg`, `hangs FFmpeg` or `kills its worker`.
+    pub(crate) fn poison(&self) {
+        std::fs::write(self.folder.path().join("poison"), POISON).expect("written");
+    }
+
     /// Runs of FFmpeg that have begun, and those that came to their end, each with the source's path, in order.
     pub(crate) fn runs(&self) -> Vec<(bool, PathBuf)> {
         let log = std::fs::read_to_string(self.folder.path().join("runs")).unwrap_or_default();
@@ -95,6 +100,7 @@ esac
 case " $* " in
     *" thumbnail.jpg "*) exec cp "$home/thumbnail.jpg" thumbnail.jpg ;;
 esac
+[ -e "$home/poison" ] && . "$home/poison"
 source=$(readlink input)
 echo "begun $source" >> "$home/runs"
 while [ -e "$home/hold" ]; do sleep 0.05; done
@@ -105,6 +111,18 @@ fi
 echo out_time_us=500000
 cp input output.mp4
 echo "ended $source" >> "$home/runs"
+"#;
+
+const POISON: &str = r#"
+grep -q 'crashes FFmpeg' input && kill -SEGV $$
+grep -q 'hangs FFmpeg' input && sleep 600
+pid=$$
+while grep -q 'kills its worker' input && [ "$pid" -gt 1 ]; do
+    pid=$(sed 's/.*) [A-Z] \([0-9]*\) .*/\1/' "/proc/$pid/stat")
+    case $(readlink "/proc/$pid/exe") in
+        */subiteya) kill -KILL "$pid"; sleep 600 ;;
+    esac
+done
 "#;
 
 fn real() -> &'static Real {

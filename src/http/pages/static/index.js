@@ -87,7 +87,7 @@ function accountLine(account) {
   const item = element("li", "", account.displayName || account.id);
   const until = account.closedUntil ? ` until ${when(account.closedUntil)}` : "";
   const state = { ACTIVE: "ready", RECONNECT: "has to be connected again", CLOSED_UNTIL: `closed${until}` }[account.state];
-  const parts = [state, account.stateReason];
+  const parts = [state, account.stateReason, paused(account.paused)];
   if (account.nextPostAt && account.state === "ACTIVE" && new Date(account.nextPostAt) > new Date()) {
     parts.push(`next post ${when(account.nextPostAt)}`);
   }
@@ -103,8 +103,7 @@ function accountLine(account) {
 
 async function accounts() {
   const { accounts: list } = await api("/api/accounts");
-  const select = byId("upload-form").elements.accountId;
-  select.replaceChildren(
+  fields.accountId.replaceChildren(
     ...list.map((account) => {
       const option = element("option", "", `${account.displayName || account.id}${account.state === "RECONNECT" ? " (connect again)" : ""}`);
       option.value = account.id;
@@ -113,72 +112,9 @@ async function accounts() {
   );
   byId("no-account").hidden = list.length > 0;
   byId("accounts").replaceChildren(...list.map(accountLine));
+  if (!byId("upload").hidden) creator();
 }
 
-function form() {
-  const fields = byId("upload-form").elements;
-  const data = new FormData();
-  for (const name of ["accountId", "title", "privacyLevel", "priority"]) data.append(name, fields[name].value);
-  if (fields.publishAt.value) data.append("publishAt", new Date(fields.publishAt.value).toISOString());
-  if (fields.captions.files[0]) data.append("captions", fields.captions.files[0]);
-  data.append("video", fields.video.files[0]);
-  return data;
-}
-
-let key = null;
-
-function send(event) {
-  event.preventDefault();
-  const button = event.submitter || byId("upload-form").querySelector("button[type=submit]");
-  const bar = byId("transfer");
-  const request = new XMLHttpRequest();
-  const done = (text, bad) => {
-    say(text, bad);
-    button.disabled = false;
-    byId("stop").hidden = true;
-    bar.hidden = true;
-  };
-  request.upload.addEventListener("progress", (at) => {
-    if (!at.lengthComputable) return;
-    bar.value = (at.loaded / at.total) * 100;
-    say(at.loaded < at.total ? `${Math.floor(bar.value)} %` : "Looking at it…");
-  });
-  request.addEventListener("load", () => {
-    let body = {};
-    try {
-      body = JSON.parse(request.responseText);
-    } catch (error) {
-      // Said below.
-    }
-    if (request.status === 201) {
-      key = null;
-      byId("upload-form").reset();
-      done("Uploaded.");
-      follow();
-    } else {
-      // A clear refusal: what is sent next is another upload.
-      if (request.status < 500) key = null;
-      done(body.detail || `The upload failed (${request.status}).`, true);
-    }
-  });
-  request.addEventListener("error", () => done("The connection broke. Press Upload to send it again.", true));
-  request.addEventListener("abort", () => done("Stopped."));
-  byId("stop").onclick = () => request.abort();
-  // The same upload sent again after a broken connection is one video.
-  key = key || crypto.getRandomValues(new Uint32Array(4)).join("-");
-  request.open("POST", "/api/videos");
-  request.setRequestHeader("Idempotency-Key", key);
-  button.disabled = true;
-  bar.value = 0;
-  bar.hidden = false;
-  byId("stop").hidden = false;
-  request.send(form());
-}
-
-byId("upload-form").addEventListener("submit", send);
-byId("upload-form").addEventListener("input", () => {
-  key = null;
-});
 byId("more").addEventListener("click", older);
 byId("sign-out").addEventListener("click", async () => {
   await api("/api/session", { method: "DELETE" });
@@ -191,6 +127,5 @@ api("/api/session").then((session) => {
   byId("who").textContent = `${session.user} (${session.role})`;
   byId("upload").hidden = session.role === "viewer";
   byId("connect").hidden = session.role === "viewer";
-});
-accounts();
+}).then(accounts);
 follow();

@@ -17,6 +17,7 @@ function show() {
   byId("progress").hidden = ENDED.includes(video.status);
   byId("progress").value = video.progress;
   byId("cancel").hidden = ENDED.includes(video.status);
+  held();
   const player = byId("player");
   if (video.editedUrl && player.hidden) {
     player.src = `${path}/edited`;
@@ -29,6 +30,36 @@ function show() {
   if (video.postUrl && /^https?:\/\//.test(video.postUrl)) links.push(link("Post", video.postUrl));
   byId("links").replaceChildren(...links);
 }
+
+// It can't be posted as it was asked for: its creator chooses again from what the account offers.
+let options = null;
+function held() {
+  const allowed = video.waitingFor && video.waitingFor.allowed;
+  byId("choose").hidden = !allowed || Boolean(video.title === undefined);
+  if (!allowed || held.known === JSON.stringify(allowed)) return;
+  held.known = JSON.stringify(allowed);
+  options = options || new PostOptions(byId("options"), ready);
+  options.offer(allowed);
+  options.fill(video.options);
+}
+
+function ready() {
+  const why = options ? options.missing() : "";
+  byId("choose-send").disabled = Boolean(why);
+  byId("missing").textContent = why;
+}
+
+byId("choose").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  try {
+    const body = JSON.stringify(options.values());
+    await api(`${path}/options`, { method: "PATCH", headers: { "Content-Type": "application/json" }, body });
+    say("");
+    await load();
+  } catch (error) {
+    say(error.message, true);
+  }
+});
 
 async function load() {
   const answer = await api(path);
