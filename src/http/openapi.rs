@@ -4,9 +4,7 @@ use axum::Json;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{
-    Caller, accounts, brand, connect, creator, dead, metrics, monitor, pauses, session, videos, webhook,
-};
+use super::{Caller, accounts, brand, connect, creator, dead, metrics, monitor, pauses, session, videos, webhook};
 
 #[derive(OpenApi)]
 #[openapi(

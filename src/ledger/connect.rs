@@ -10,7 +10,7 @@ use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend, DbErr, Ru
 
 use super::clock::Clock;
 use super::gate::Gate;
-use super::schema::{self, Standing};
+use super::schema::{self, SchemaStanding};
 use super::{Connection, Inner, Ledger, LedgerError, Session, Tx, foreign, said};
 use crate::outage::Outage;
 
@@ -64,14 +64,14 @@ impl Ledger {
     }
 
     /// Opens the database as it is: nothing is made and nothing is migrated. There is a ledger if its schema is ours.
-    pub async fn look(url: &str) -> Result<(Standing, Option<Self>), ConnectError> {
+    pub async fn look(url: &str) -> Result<(SchemaStanding, Option<Self>), ConnectError> {
         if sqlite_path(url).is_some_and(|path| !path.exists()) {
-            return Ok((Standing::Absent, None));
+            return Ok((SchemaStanding::Absent, None));
         }
         let (reads, writer) = connect(url, As::Guest).await?;
         let standing = schema::standing(url, &reads).await?;
         let ledger = match standing {
-            Standing::Current => Some(Self::assemble(reads, writer, As::Guest).await?),
+            SchemaStanding::Current => Some(Self::assemble(reads, writer, As::Guest).await?),
             _ => None,
         };
         Ok((standing, ledger))

@@ -64,7 +64,7 @@ pub use publications::PublicationRow;
 pub use queue::{Queue, Standing};
 pub use release::{Ready, Releasable, Room, interleave};
 pub use retention::{Bytes, Holding};
-pub use schema::{Standing, migrate_down, migration_status};
+pub use schema::{SchemaStanding, migrate_down, migration_status};
 pub use tasks::{Released, StageCounts, TaskRow};
 pub use usage::UsageRow;
 pub use videos::{Edited, ListFilter, Priority, Status, Video, VideoPage, VideoPatch};
