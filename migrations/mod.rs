@@ -9,6 +9,7 @@ mod m0003_chores;
 mod m0004_plans;
 mod m0005_pauses;
 mod m0006_creators;
+mod m0007_refusals;
 
 pub(crate) struct Migrator;
 
@@ -22,6 +23,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_plans::Plans),
             Box::new(m0005_pauses::Pauses),
             Box::new(m0006_creators::Creators),
+            Box::new(m0007_refusals::Refusals),
         ]
     }
 }

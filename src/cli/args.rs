@@ -172,6 +172,14 @@ pub(super) enum Accounts {
         no_browser: bool,
     },
     List,
+    /// Open early what TikTok has closed: accounts, or the whole app; limits of our own hold
+    Open {
+        #[arg(value_name = "ID", required_unless_present = "app")]
+        ids: Vec<String>,
+        /// What is closed for all accounts, or for all that have not posted within the day
+        #[arg(long)]
+        app: bool,
+    },
     Remove {
         #[arg(value_name = "ID", required = true)]
         ids: Vec<String>,

@@ -73,6 +73,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
                 connect::run(&api()?, account.as_deref(), port, no_browser, manner).await
             }
             Accounts::List => accounts::list(&api()?, manner).await,
+            Accounts::Open { ids, app } => accounts::open(&api()?, &ids, app, manner).await,
             Accounts::Remove { ids } => accounts::remove(&api()?, &ids, manner).await,
         },
         Command::Upload(upload) => upload::run(&api()?, upload, manner).await,

@@ -30,10 +30,15 @@ fn show(answer: &Value) -> Result<(), Failure> {
     });
     let head = ["STREAM", "GROUP", "LENGTH", "LAG", "QUEUED", "PENDING", "WAITING", "PARKED", "DEAD", "REVIEW"];
     print::table(&head, rows)?;
-    for stream in streams {
+    for stream in streams.clone() {
         if let Some(paused) = pause::sentence(stream.get("paused")) {
             print::line(&print::printable(&format!("{} is {paused}", cell(stream, "group"))))?;
         }
+    }
+    for closed in streams.filter_map(|stream| stream.get("closed")?.as_array()).flatten() {
+        let whom =
+            if cell(closed, "what") == "newAccounts" { "accounts that have not posted today" } else { "all accounts" };
+        print::line(&format!("TikTok has closed {whom} until {}: {}", cell(closed, "until"), cell(closed, "text")))?;
     }
     Ok(())
 }

@@ -115,7 +115,7 @@ impl<'p> Line<'p> {
         let (mut due, mut whose) = (Vec::new(), HashMap::new());
         for priority in 0..3 {
             for (at, task) in self.of_priority(&open, priority, free, now) {
-                due.push(Releasable { task, priority });
+                due.push(Releasable { task, priority, resumes: false });
                 whose.insert(task, (at, priority));
             }
         }

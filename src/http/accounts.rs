@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -13,10 +13,15 @@ use super::standing::{Look, Standing};
 use super::videos::time;
 use super::{Access, AppState, Caller, Problem};
 use crate::account::{self, Revoked};
+use crate::control;
 use crate::ledger::Account;
 
 pub(super) fn routes() -> Router<AppState> {
-    Router::new().route("/api/accounts", get(list)).route("/api/accounts/{id}", get(show).delete(remove))
+    Router::new()
+        .route("/api/accounts", get(list))
+        .route("/api/accounts/open", post(open_app))
+        .route("/api/accounts/{id}", get(show).delete(remove))
+        .route("/api/accounts/{id}/open", post(open))
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -150,4 +155,45 @@ pub(super) async fn remove(
         Revoked::No(why) => Some(why.clone()),
     };
     Ok(Json(RemoveAnswer { removed: id, revoked: reason.is_none(), reason }))
+}
+
+/// Opens an account early that TikTok has closed; our own limits hold. For operators.
+#[utoipa::path(post, path = "/api/accounts/{id}/open", tag = "accounts", params(("id" = String, Path)),
+    responses((status = 200, body = AccountAnswer), (status = 404, body = Problem)))]
+pub(super) async fn open(
+    State(state): State<AppState>,
+    caller: Caller,
+    Name(id): Name,
+) -> Result<Json<AccountAnswer>, Problem> {
+    caller.may(Access::Change)?;
+    let account = owned(&state, &caller, &id).await?;
+    caller.may(Access::Operate)?;
+    if let Some(closed) = control::open_account(&state.ledger, &account).await? {
+        tracing::info!(account.id = id, user = caller.key.user, was = closed.code, "opened early");
+    }
+    Ok(Json(view(&state, account, caller.reads_content()).await?))
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Opened {
+    /// Why posting was closed for the app; empty: it was open.
+    opened: Vec<Why>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Why {
+    code: String,
+    text: String,
+}
+
+/// Opens early what TikTok has closed for the whole app, or for accounts that did not post within the day. For operators.
+#[utoipa::path(post, path = "/api/accounts/open", tag = "accounts", responses((status = 200, body = Opened)))]
+pub(super) async fn open_app(State(state): State<AppState>, caller: Caller) -> Result<Json<Opened>, Problem> {
+    caller.may(Access::Operate)?;
+    let closed = control::open_app(&state.ledger).await?;
+    for reason in &closed {
+        tracing::info!(user = caller.key.user, was = reason.code, "the app was opened early");
+    }
+    let opened = closed.into_iter().map(|reason| Why { code: reason.code, text: reason.text }).collect();
+    Ok(Json(Opened { opened }))
 }

@@ -14,7 +14,7 @@ use super::{Caller, accounts, brand, connect, creator, dead, metrics, monitor, p
     paths(
         videos::upload::upload, videos::list::list, videos::show::show, videos::events::events, videos::explain::explain, videos::bytes::source, videos::bytes::edited, videos::bytes::thumbnail,
         videos::options::change, videos::control::change, videos::control::cancel, videos::control::retry, videos::control::resolve,
-        accounts::list, accounts::show, accounts::remove,
+        accounts::list, accounts::show, accounts::remove, accounts::open, accounts::open_app,
         pauses::pause_stage, pauses::resume_stage, pauses::pause_account, pauses::resume_account,
         creator::show, creator::avatar, connect::connect, connect::callback, webhook::tiktok,
         brand::show, brand::change, brand::put_image, brand::show_image,

@@ -75,7 +75,10 @@ impl Decision<'_> {
                 let due = self.at.now;
                 self.end(End::PublishAgain { due, reason })
             }
-            (None, Role::Publish) if self.row.lost_inits >= self.times.lost_inits => self.review_lost_inits(),
+            (None, Role::Publish) if self.row.lost_inits >= self.times.lost_inits => {
+                let last = self.row.reason.clone();
+                self.review_lost_inits(last)
+            }
             (None, Role::Publish) => self.call(Next::AskCreatorInfo),
         }
     }
@@ -88,7 +91,8 @@ impl Decision<'_> {
             return self.started();
         }
         if self.row.lost_inits >= self.times.lost_inits {
-            return self.review_lost_inits();
+            let last = self.row.reason.clone();
+            return self.review_lost_inits(last);
         }
         let mut row = self.row.clone();
         row.state = State::Intended;
@@ -120,7 +124,7 @@ impl Decision<'_> {
         let mut row = self.row.clone();
         if refusal.class == Class::OutcomeUnknown {
             if row.lost_inits >= self.times.lost_inits {
-                return self.review_lost_inits();
+                return self.review_lost_inits(Some(refusal.reason()));
             }
         } else {
             // An answer that refuses is an answer: this init gave no id, so the intent is closed again. A 5xx is one
@@ -137,6 +141,9 @@ impl Decision<'_> {
         let until = match refusal.class {
             Class::Transient | Class::TokenExpired | Class::OutcomeUnknown => {
                 row.troubles += 1;
+                if refusal.is_new_to_us() && row.troubles >= self.times.lost_inits {
+                    return self.review(row, refusal.reason(), vec![Need::PublishIdIsNull]);
+                }
                 now + self.times.trouble_pause(row.troubles)
             }
             Class::Throttled { .. } | Class::NeedsReconnect | Class::PermanentForAccount => self.learn(refusal),
@@ -149,9 +156,11 @@ impl Decision<'_> {
         self.park(row, vec![Need::PublishIdIsNull], until, refusal.reason())
     }
 
-    fn review_lost_inits(self) -> Step {
+    fn review_lost_inits(self, last: Option<Reason>) -> Step {
+        let last = last.map(|last| format!("; last: {} ({})", last.text, last.code)).unwrap_or_default();
         let text = format!(
-            "TikTok's answer to init was lost {} times; nothing was sent, look at TikTok's state and resolve it",
+            "TikTok's answer to init was lost, or made no sense, {} times; nothing was sent, look at TikTok's state and \
+             resolve it{last}",
             self.row.lost_inits
         );
         let row = self.row.clone();

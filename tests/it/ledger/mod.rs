@@ -22,6 +22,7 @@ macro_rules! on_both {
 
 mod contention;
 mod database;
+mod day;
 mod errors;
 mod forecast;
 mod listing;

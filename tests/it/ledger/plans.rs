@@ -75,8 +75,9 @@ async fn hot_paths(db: &Database) {
     for stage in Stage::STREAMED {
         let tx = db.tx().await;
         let task = New::of(stage, "a1").insert(&tx).await;
-        tx.release(stage, Room { queued: 150, per_creator: Some(2) }).await.unwrap();
-        tx.release(stage, Room { queued: 400, per_creator: None }).await.unwrap();
+        tx.release(stage, Room { queued: 150, per_creator: Some(2), at_once: None, permits: None }).await.unwrap();
+        tx.release(stage, Room { queued: 400, per_creator: None, at_once: None, permits: None }).await.unwrap();
+        tx.release(stage, Room { permits: Some(3), ..Room::for_slots(4, Some(1)) }).await.unwrap();
         let row = tx.task(task.id).await.unwrap().unwrap().task;
         tx.put_task(&row, &row).await.unwrap();
         tx.mark_permitted(task.id).await.unwrap();
@@ -96,6 +97,10 @@ async fn hot_paths(db: &Database) {
         ledger.anything_out(stage).await.unwrap();
         ledger.queued_before(stage, now).await.unwrap();
         ledger.stage_counts(stage, now).await.unwrap();
+        for per_creator in [None, Some(1)] {
+            ledger.ready(stage, per_creator, now).await.unwrap();
+        }
+        tx_parked(db, stage, now).await;
         ledger.trim_bound(stage, now, 60_000).await.unwrap();
         ledger.task_under(stage, "1-0").await.unwrap();
         ledger.tasks_of(task.video).await.unwrap();
@@ -111,6 +116,10 @@ async fn hot_paths(db: &Database) {
     ledger.idempotent("u1", "k", now).await.unwrap();
     ledger.account("a1").await.unwrap();
     ledger.limit("publish/a1").await.unwrap();
+    ledger.limit_seen("publish/a1").await.unwrap();
+    ledger.last_posts(now).await.unwrap();
+    ledger.status_counts(now - 86_400_000).await.unwrap();
+    ledger.posts_since(now - 86_400_000).await.unwrap();
     let cursor = Some(subiteya::event::VideoId::new());
     for (user, account) in [(None, None), (Some("u1"), None), (None, Some("a1"))] {
         for status in [None, Some(Status::Failed)] {
@@ -120,6 +129,10 @@ async fn hot_paths(db: &Database) {
             }
         }
     }
+}
+
+async fn tx_parked(db: &Database, stage: Stage, now: i64) {
+    db.tx().await.parked_for(stage, "reached_active_user_cap", now, 100).await.unwrap();
 }
 
 async fn plan(raw: &Raw, sql: &str) -> Vec<String> {
