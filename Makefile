@@ -1,6 +1,6 @@
 # Each target's comment is its line in `make help`.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test torture torture-report bench sizing fleet lint deploy doc deny build release setup test-servers clean reset
+.PHONY: help demo up test torture torture-report bench sizing fleet limits lint deploy doc deny build release setup test-servers clean reset
 
 CARGO ?= cargo
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -41,6 +41,9 @@ sizing: setup ## Measure what one worker carries, as the tables of docs/sizing.m
 fleet: setup test-servers ## Run a fleet on PostgreSQL, S3 and a Redis Cluster, and write docs/figures/fleet.md
 	@# FLEET_VIDEOS, FLEET_ACCOUNTS, FLEET_SERVE, FLEET_EDIT and FLEET_PUBLISH say how many.
 	FLEET_RESULTS=$(CURDIR)/docs/figures/fleet.md $(CARGO) test --release --locked --test it -- --ignored --nocapture fleet_figures
+
+limits: setup test-servers ## Hold the limits for LIMITS_SECONDS (1200) under kills and skew, and write docs/figures/limits.md
+	LIMITS_RESULTS=$(CURDIR)/docs/figures/limits.md $(CARGO) test --locked --test it -- --ignored --nocapture limits_figures a_whole_day_of_many
 
 lint: ## Check format, lints and shell scripts
 	$(CARGO) fmt --check

@@ -7,7 +7,9 @@ mod m0001_first;
 mod m0002_connect;
 mod m0003_chores;
 mod m0004_plans;
+mod m0005_pauses;
 mod m0006_creators;
+mod m0007_refusals;
 
 pub(crate) struct Migrator;
 
@@ -19,7 +21,9 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_connect::Connect),
             Box::new(m0003_chores::Chores),
             Box::new(m0004_plans::Plans),
+            Box::new(m0005_pauses::Pauses),
             Box::new(m0006_creators::Creators),
+            Box::new(m0007_refusals::Refusals),
         ]
     }
 }
@@ -31,6 +35,9 @@ pub(crate) fn lost_with(name: &str) -> &'static str {
         "m0002_connect" => "logins at TikTok that are under way, and webhooks that were not looked at yet",
         "m0003_chores" => "which videos' bytes were removed already: their rows will claim bytes that are gone",
         "m0004_plans" => "nothing but indexes",
+        "m0005_pauses" => "who paused what: the pauses stay",
+        "m0006_creators" => "what TikTok said of creators: it is asked again",
+        "m0007_refusals" => "what limits TikTok taught by refusing, and creators' posts of the last day",
         _ => "what it had added",
     }
 }

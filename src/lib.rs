@@ -24,6 +24,7 @@ pub mod access;
 pub mod account;
 pub mod control;
 pub mod creator;
+pub mod forecast;
 pub mod ingest;
 pub mod limit;
 pub mod relay;

@@ -25,6 +25,8 @@ pub struct Outage {
 #[derive(Debug, Default)]
 struct Spell {
     began: Option<Instant>,
+    /// The last failure. What is asked seldom may have worked for a while when the next question shows it.
+    last: Option<Instant>,
     said: Option<Instant>,
     /// After the last line, until the next one.
     pause: Duration,
@@ -62,8 +64,8 @@ impl Outage {
     }
 
     pub fn worked(&self) {
-        if let Some(lasted) = self.spell().worked(Instant::now()) {
-            tracing::info!(seconds = lasted.as_secs(), "{} works again", self.what);
+        if let Some(lasted) = self.spell().worked() {
+            tracing::info!(failed_for_seconds = lasted.as_secs(), "{} works again", self.what);
         }
     }
 
@@ -93,6 +95,7 @@ impl Spell {
     /// How long it has lasted, when it is time for a line.
     fn failed(&mut self, error: String, refused: bool, now: Instant) -> Option<Duration> {
         let began = *self.began.get_or_insert(now);
+        self.last = Some(now);
         if self.said.is_none_or(|said| now - said > 2 * LONGEST) {
             // The first, or the last is long forgotten.
             self.pause = FIRST / 2;
@@ -114,9 +117,9 @@ impl Spell {
         Some(now - began)
     }
 
-    /// How long it had lasted, when the log knows of it.
-    fn worked(&mut self, now: Instant) -> Option<Duration> {
-        let lasted = now - self.began.take()?;
+    /// From the first failure to the last, when the log knows of it.
+    fn worked(&mut self) -> Option<Duration> {
+        let lasted = self.last? - self.began.take()?;
         std::mem::take(&mut self.open).then_some(lasted)
     }
 }
@@ -133,7 +136,7 @@ mod tests {
             if fails(second) {
                 spell.failed("closed".to_owned(), false, now).is_some()
             } else {
-                spell.worked(now).is_some()
+                spell.worked().is_some()
             }
         };
         (0..seconds).map(said).filter(|said| *said).count()
@@ -144,6 +147,16 @@ mod tests {
         assert_eq!(lines(20, |second| second < 15), 2);
         assert_eq!(lines(100, |second| second < 70), 3);
         assert!((8..=11).contains(&lines(3_600, |_| true)), "{}", lines(3_600, |_| true));
+    }
+
+    #[test]
+    fn what_is_asked_seldom_is_not_said_to_have_failed_until_it_was_asked() {
+        let (start, mut spell) = (Instant::now(), Spell::default());
+        for second in [0, 7] {
+            spell.failed("closed".to_owned(), false, start + Duration::from_secs(second));
+        }
+        assert_eq!(spell.worked(), Some(Duration::from_secs(7)));
+        assert_eq!(spell.worked(), None);
     }
 
     #[test]

@@ -283,6 +283,19 @@ impl Task {
         }
     }
 
+    /// A person wants it at another time; one that is over means now. A limit or a fault that it waits for still counts.
+    pub fn reschedule(&self, at: i64, now: i64) -> Result<Task, Refused> {
+        match self.state {
+            State::Waiting if self.wait.is_some() && self.due_at >= at => Ok(self.clone()),
+            State::Waiting => Ok(self.waiting(at.max(now))),
+            // Its entry is on the stream. Whoever reads it finds that it is not due.
+            State::Queued if at > now => Ok(self.waiting(at)),
+            State::Queued => Ok(self.clone()),
+            State::Running => Err(Refused::Leased),
+            State::Done | State::Dead | State::Review | State::Canceled => Err(Refused::Ended),
+        }
+    }
+
     /// There is news of what it asks for: due now, whatever it waits for.
     pub fn hasten(&self, now: i64) -> Result<Task, Refused> {
         match self.state {

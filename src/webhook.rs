@@ -85,7 +85,7 @@ impl Webhooks {
             }
             health.beat("webhooks");
             if let Err(error) = this.round(turns.is_multiple_of(600)).await {
-                tracing::warn!(%error, "webhooks could not be looked at; tried again");
+                error.tell("webhooks could not be looked at; tried again");
             }
             turns = turns.wrapping_add(1);
         }

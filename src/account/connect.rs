@@ -10,7 +10,7 @@ use std::sync::Arc;
 use secrecy::ExposeSecret;
 use url::Url;
 
-use super::{AddError, NewTokens, Tokens, Vault, add};
+use super::{AddError, NewTokens, Revoked, Tokens, Vault, add};
 use crate::access;
 use crate::ledger::{Account, AccountState, ApiKey, Connecting, Ledger, LedgerError, NewConnecting, Tx};
 use crate::seal::SealError;
@@ -79,13 +79,16 @@ pub enum ConnectError {
     Unknown,
     #[error("this login is finished already; look at your accounts, and connect again if yours is missing")]
     Used,
-    #[error("the login took longer than ten minutes; connect the account again")]
+    #[error("the login took longer than ten minutes, so nothing has changed; connect the account again")]
     Expired,
     #[error("this login was begun by somebody else or in another browser; begin and finish it in this one")]
     Foreign,
-    #[error("you did not agree at TikTok, so nothing was connected; connect again whenever you like")]
+    #[error(
+        "you did not agree at TikTok, or cancelled the login there, so nothing has changed: no account was connected, and \
+         those that were connected still are; connect again whenever you like"
+    )]
     Denied,
-    #[error("TikTok did not connect the account ({0}); connect it again")]
+    #[error("TikTok did not connect the account, so nothing has changed; it said: {0}; connect it again")]
     Refused(String),
     #[error("TikTok sent no code with its answer; connect the account again")]
     NoCode,
@@ -186,8 +189,22 @@ impl Connect {
         })
     }
 
+    /// Removes the account and, where that is possible, takes our authorization back at TikTok. Runs to its end although who
+    /// asked goes away.
+    pub async fn disconnect(&self, account: Account) -> Result<Revoked, ConnectError> {
+        let (ledger, client) = (self.ledger.clone(), self.client.clone());
+        let tokens = Tokens::new(ledger.clone(), self.vault.clone(), client.clone());
+        let task = tokio::spawn(async move { super::remove(&ledger, &account, Some((&tokens, &client))).await });
+        let removed = task.await.map_err(|error| {
+            tracing::error!(%error, "an account's removal came to no end");
+            ConnectError::Broken
+        })?;
+        Ok(removed?)
+    }
+
     async fn exchange(&self, answer: &Answer, bearer: &Bearer) -> Result<Account, ConnectError> {
-        let denied = answer.error.as_deref() == Some("access_denied");
+        let denied =
+            answer.error.as_deref().is_some_and(|error| is_cancelled(error, answer.error_description.as_deref()));
         let Some(state) = answer.state.as_deref().map(access::hash) else {
             return Err(if denied { ConnectError::Denied } else { ConnectError::Unknown });
         };
@@ -311,6 +328,12 @@ fn new_id(user: &str, open_id: &str) -> String {
     format!("conn_{}", &access::hash(&format!("{user}\n{open_id}"))[..20])
 }
 
+/// A person's no comes as `access_denied`; other words for it have been seen in the description alone.
+fn is_cancelled(error: &str, description: Option<&str>) -> bool {
+    let said = format!("{error} {}", description.unwrap_or_default()).to_ascii_lowercase();
+    error == "access_denied" || ["cancel", "user denied"].iter().any(|word| said.contains(word))
+}
+
 /// What was not granted of that which posting needs.
 fn missing(granted: &str, told: Option<&str>) -> Vec<&'static str> {
     let granted = if granted.is_empty() { told.unwrap_or_default() } else { granted };
@@ -343,6 +366,13 @@ impl From<AddError> for ConnectError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cancelled_login_is_a_no_however_tiktok_words_it() {
+        assert!(is_cancelled("access_denied", None));
+        assert!(is_cancelled("user_cancelled", None) && is_cancelled("login_failed", Some("Canceled.")));
+        assert!(!is_cancelled("server_error", Some("try later")) && !is_cancelled("invalid_scope", None));
+    }
 
     #[test]
     fn what_was_not_granted_is_named() {

@@ -7,11 +7,13 @@
 
 mod add;
 pub mod connect;
+mod remove;
 mod rewrap;
 mod tokens;
 
 pub use add::{AddError, NewTokens, add};
-pub use rewrap::{rewrap, stale};
+pub use remove::{Revoked, remove};
+pub use rewrap::{Rewrapped, rewrap};
 pub use tokens::{Access, Tokens};
 
 use secrecy::SecretString;

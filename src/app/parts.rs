@@ -10,7 +10,7 @@ use super::{Exit, Failure};
 use crate::account::{Tokens, Vault};
 use crate::config::{Config, DatabaseUrl, EncryptionKeys, RedisUrl, StoreConfig, TikTokConfig};
 use crate::ffmpeg::{self, Spool, Tools};
-use crate::ledger::{AccountState, Ledger, Standing};
+use crate::ledger::{AccountState, Ledger, SchemaStanding};
 use crate::media::{Media, S3};
 use crate::relay::Dispatch;
 use crate::seal::KeyRing;
@@ -33,7 +33,7 @@ pub(super) async fn ledger(config: &Config) -> Result<Ledger, Failure> {
 const DATABASE: &str = "the database (DATABASE_URL)";
 
 /// How far the schema is, and the ledger if it is this program's. Nothing is made or migrated.
-pub(super) async fn look(config: &Config, patience: Patience) -> Result<(Standing, Option<Ledger>), Failure> {
+pub(super) async fn look(config: &Config, patience: Patience) -> Result<(SchemaStanding, Option<Ledger>), Failure> {
     let url = database_url(config);
     connected(DATABASE, &config.database.shown(), patience, || async {
         Ledger::look(url.expose_secret()).await.map_err(Refusal::from)
@@ -46,7 +46,7 @@ pub(super) async fn ledger_as_it_is(config: &Config) -> Result<Ledger, Failure> 
     let (standing, ledger) = look(config, Patience::Start).await?;
     ledger.ok_or_else(|| {
         let exit = match standing {
-            Standing::Newer(_) | Standing::Foreign(_) => Exit::Configuration,
+            SchemaStanding::Newer(_) | SchemaStanding::Foreign(_) => Exit::Configuration,
             _ => Exit::Failed,
         };
         Failure::new(exit, format!("{DATABASE} at {}: {}", config.database.shown(), said_of(&standing)))
@@ -54,24 +54,24 @@ pub(super) async fn ledger_as_it_is(config: &Config) -> Result<Ledger, Failure> 
 }
 
 /// What a schema's standing means, and what to do about it.
-pub(super) fn said_of(standing: &Standing) -> String {
+pub(super) fn said_of(standing: &SchemaStanding) -> String {
     match standing {
-        Standing::Absent => {
+        SchemaStanding::Absent => {
             "there is no file yet; `subiteya migrate` makes it, and so does any process at its start".to_owned()
         }
-        Standing::Empty => {
+        SchemaStanding::Empty => {
             "it holds no tables yet; `subiteya migrate` makes them, and so does any process at its start".to_owned()
         }
-        Standing::Behind(missing) => {
+        SchemaStanding::Behind(missing) => {
             format!("its schema is behind, without {}: run `subiteya migrate`", missing.join(", "))
         }
-        Standing::Newer(names) => format!(
+        SchemaStanding::Newer(names) => format!(
             "its schema is newer than this binary, of a newer SubiteYa with {}; run that one, or take these back with it \
              (`subiteya migrate down --yes`)",
             names.join(", ")
         ),
-        Standing::Foreign(text) => text.clone(),
-        Standing::Current => "its schema is up to date".to_owned(),
+        SchemaStanding::Foreign(text) => text.clone(),
+        SchemaStanding::Current => "its schema is up to date".to_owned(),
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::embedded::existing_encryption_keys;
 use super::{Exit, Failure, Keys, Manner, Migrate, Output, RoleName, drawn, parts};
 use crate::access;
-use crate::account::{self, AddError, Vault};
+use crate::account::{self, Vault};
 use crate::config::Config;
 use crate::ledger::{ConnectError, Ledger, LedgerError, Role, migrate_down, migration_status};
 use crate::migrations;
@@ -63,17 +63,27 @@ pub(super) async fn keys(config: &Config, command: Keys, manner: Manner) -> Resu
         Keys::Revoke { ids } => revoke_keys(&ledger, &ids, manner).await,
         Keys::Rewrap => {
             let vault = vault(config, &ledger).await?;
-            let failed = |error: AddError| Failure::failed(error.to_string());
-            if manner.dry_run {
-                let stale = account::stale(&ledger, &vault).await.map_err(failed)?.len();
-                println!("{stale} accounts' tokens would be moved to the newest key");
-                return Ok(());
-            }
-            let moved = account::rewrap(&ledger, &vault).await.map_err(failed)?;
-            println!("{moved} accounts' tokens are under the newest key now");
-            Ok(())
+            rewrap(&ledger, &vault, manner).await
         }
     }
+}
+
+async fn rewrap(ledger: &Ledger, vault: &Vault, manner: Manner) -> Result<(), Failure> {
+    let done = account::rewrap(ledger, vault, !manner.dry_run).await;
+    let done = done.map_err(|error| Failure::failed(error.to_string()))?;
+    let verb = if manner.dry_run { "would be moved to" } else { "were moved to" };
+    println!("{} accounts' tokens {verb} the newest key", done.moved);
+    if done.needs.is_empty() || manner.dry_run {
+        return Ok(());
+    }
+    let mut lines: Vec<String> =
+        done.needs.iter().map(|(what, key)| format!("{what} still needs the key {key}")).collect();
+    lines.push(
+        "keep these keys in ENCRYPTION_KEY, start every process with the newest key first, and run this again; uploads and \
+         logins that are under way end by themselves within two hours"
+            .to_owned(),
+    );
+    Err(Failure::failed(lines.join("\n")))
 }
 
 async fn create_key(ledger: &Ledger, user: &str, role: RoleName, manner: Manner) -> Result<(), Failure> {

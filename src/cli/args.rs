@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::flags::ServerFlags;
+use super::moment::Moment;
 use super::replay::Past;
-use super::upload::Moment;
 use crate::app::{AccountAdd, Judged, Keys, Migrate, Output, SandboxArgs, Workers};
 use crate::config::Written;
 
@@ -122,6 +122,13 @@ pub(super) enum Command {
         #[arg(value_name = "ID")]
         ids: Vec<String>,
     },
+    /// Begin nothing new in a stage (edit, publish) or for an account; what is under way finishes
+    Pause(Pause),
+    /// Let a paused stage or account go on
+    Resume {
+        #[arg(value_name = "STAGE|ACCOUNT")]
+        what: String,
+    },
     /// What failed for good: why, try it again, drop it [default: list]
     Dead {
         #[command(subcommand)]
@@ -165,6 +172,14 @@ pub(super) enum Accounts {
         no_browser: bool,
     },
     List,
+    /// Open early what TikTok has closed: accounts, or the whole app; limits of our own hold
+    Open {
+        #[arg(value_name = "ID", required_unless_present = "app")]
+        ids: Vec<String>,
+        /// What is closed for all accounts, or for all that have not posted within the day
+        #[arg(long)]
+        app: bool,
+    },
     Remove {
         #[arg(value_name = "ID", required = true)]
         ids: Vec<String>,
@@ -211,6 +226,18 @@ pub(super) struct Upload {
     /// Follow it until it is posted; exit code 0 only then
     #[arg(long)]
     pub(super) watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Pause {
+    #[arg(value_name = "STAGE|ACCOUNT")]
+    pub(super) what: String,
+    /// RFC 3339, or from now on, such as +2h [default: until it is resumed]
+    #[arg(long, value_name = "TIME")]
+    pub(super) until: Option<Moment>,
+    /// Shown wherever somebody asks why nothing moves
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -264,6 +291,12 @@ pub(super) enum Videos {
         id: String,
         #[command(flatten)]
         change: OptionsChange,
+    },
+    /// Post a video at another time, as long as publishing has not begun
+    Schedule {
+        id: String,
+        #[command(flatten)]
+        when: When,
     },
     /// End a video that needs review
     Resolve {
@@ -363,6 +396,17 @@ pub(super) struct OptionsChange {
     pub(super) your_brand: Option<bool>,
     #[arg(long, value_name = "true|false")]
     pub(super) ai_generated: Option<bool>,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct When {
+    /// RFC 3339, or from now on, such as +2h; at most 365 days ahead
+    #[arg(long, value_name = "TIME")]
+    pub(super) at: Option<Moment>,
+    /// As soon as the limits allow it
+    #[arg(long)]
+    pub(super) now: bool,
 }
 
 #[derive(Debug, Args)]

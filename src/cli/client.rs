@@ -80,8 +80,12 @@ impl Api {
         self.json(self.request(Method::POST, path).json(body).timeout(ANSWER)).await
     }
 
-    pub(super) async fn delete(&self, path: &[&str]) -> Result<(), Failure> {
-        self.send(self.request(Method::DELETE, path).timeout(ANSWER)).await.map(drop)
+    pub(super) async fn patch(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
+        self.json(self.request(Method::PATCH, path).json(body).timeout(ANSWER)).await
+    }
+
+    pub(super) async fn delete(&self, path: &[&str]) -> Result<Value, Failure> {
+        self.json(self.request(Method::DELETE, path).timeout(ANSWER)).await
     }
 
     pub(super) async fn json(&self, request: RequestBuilder) -> Result<Value, Failure> {

@@ -15,5 +15,9 @@ pub(super) async fn run(api: &Api, id: &str, manner: Manner) -> Result<(), Failu
         until if until.is_empty() => until,
         until => format!(", until {}", local_time(&until)),
     };
-    print::line(&print::printable(&format!("{} is {}: {}{until}", text("id"), text("status"), text("text"))))
+    print::line(&print::printable(&format!("{} is {}: {}{until}", text("id"), text("status"), text("text"))))?;
+    match text("estimatedPostAt") {
+        none if none.is_empty() => Ok(()),
+        at => print::line(&format!("it is likely to be posted at {}", local_time(&at))),
+    }
 }

@@ -12,6 +12,8 @@ mod dead;
 mod download;
 mod explain;
 mod flags;
+mod moment;
+mod pause;
 mod pending;
 mod plan;
 mod print;
@@ -71,6 +73,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
                 connect::run(&api()?, account.as_deref(), port, no_browser, manner).await
             }
             Accounts::List => accounts::list(&api()?, manner).await,
+            Accounts::Open { ids, app } => accounts::open(&api()?, &ids, app, manner).await,
             Accounts::Remove { ids } => accounts::remove(&api()?, &ids, manner).await,
         },
         Command::Upload(upload) => upload::run(&api()?, upload, manner).await,
@@ -78,6 +81,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Streams { watch } => streams::run(&api()?, watch, manner).await,
         Command::Pending { stream, min_idle, watch } => pending::list(&api()?, stream, min_idle, watch, manner).await,
         Command::Claim { stream, min_idle, ids } => pending::claim(&api()?, stream, min_idle, ids, manner).await,
+        Command::Pause(what) => pause::pause(&api()?, what, manner).await,
+        Command::Resume { what } => pause::resume(&api()?, &what, manner).await,
         Command::Dead { command } => dead::run(&api()?, command.unwrap_or_default(), manner).await,
         Command::Replay(wanted) => replay::run(&api()?, wanted, manner).await,
         Command::Explain { video } => explain::run(&api()?, &video, manner).await,

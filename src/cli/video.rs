@@ -113,6 +113,7 @@ impl Video {
             ("source", text("srcUrl")),
             ("result", text("editedUrl")),
             ("publish at", local_time(&text("publishAt"))),
+            ("likely posted", local_time(&text("estimatedPostAt"))),
             ("created", local_time(&text("createdAt"))),
         ])
     }

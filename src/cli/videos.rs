@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::args::{Answer, OptionsChange, Videos};
+use super::args::{Answer, OptionsChange, Videos, When};
 use super::client::{ANSWER, Api};
 use super::confirm::confirm;
 use super::download;
+use super::moment::Moment;
 use super::print::{self, cell};
 use super::redraw;
-use super::video::{Video, attempts, timeline};
+use super::video::{Video, attempts, local_time, timeline};
 use crate::app::{Failure, Manner, Output};
 
 pub(super) async fn run(api: &Api, command: Videos, manner: Manner) -> Result<(), Failure> {
@@ -32,6 +33,7 @@ pub(super) async fn run(api: &Api, command: Videos, manner: Manner) -> Result<()
         Videos::Cancel { ids } => each(api, &ids, "cancel", manner).await,
         Videos::Retry { ids } => each(api, &ids, "retry", manner).await,
         Videos::Options { id, change } => options(api, &id, change, manner).await,
+        Videos::Schedule { id, when } => schedule(api, &id, when, manner).await,
         Videos::Resolve { id, answer } => resolve(api, &id, answer, manner).await,
     }
 }
@@ -103,6 +105,17 @@ async fn options(api: &Api, id: &str, change: OptionsChange, manner: Manner) -> 
     }
     let request = api.request(Method::PATCH, &["api", "videos", id, "options"]).json(&body);
     changed(id, &api.json(request.timeout(ANSWER)).await?, manner)
+}
+
+async fn schedule(api: &Api, id: &str, when: When, manner: Manner) -> Result<(), Failure> {
+    let at = when.at.map(Moment::to_text);
+    if manner.dry_run {
+        let video = Video::of(&api.get(&["api", "videos", id], &[]).await?)?;
+        let when =
+            at.as_deref().map_or_else(|| "as soon as possible".to_owned(), |at| format!("at {}", local_time(at)));
+        return print::line(&format!("would post {} {when} ({})", video.id(), video.sentence()));
+    }
+    changed(id, &api.patch(&["api", "videos", id], &json!({ "publishAt": at })).await?, manner)
 }
 
 async fn resolve(api: &Api, id: &str, answer: Answer, manner: Manner) -> Result<(), Failure> {

@@ -1,23 +1,30 @@
-//! What a person may do to a video: cancel it, try it again, say what became of it, ask for another way to post it; and to
-//! many at once: replay, claim, drop, each with its plan.
+//! What a person may do to a video: cancel it, try it again, post it at another time or in another way, say what became of
+//! it; to many at once: replay, claim, drop, each with its plan; to a stage or an account: pause it; and to what
+//! TikTok has closed: open it.
 //!
-//! Each is one transaction over the video, its tasks and its publication, and follows the publish protocol: nothing here
+//! What is done to a video is one transaction over the video, its tasks and its publication, and follows the publish protocol: nothing here
 //! can make a second post, unless an operator says so in words.
 
 mod cancel;
 pub mod claim;
 pub mod dismiss;
+mod open;
 mod options;
+mod pause;
 pub mod plan;
 pub mod replay;
 mod resolve;
 mod retry;
+pub mod schedule;
 mod turn;
 
 pub use cancel::cancel;
+pub use open::{OF_THE_APP, open_account, open_app};
 pub use options::{OptionsChange, change_options};
+pub use pause::{pause, resume};
 pub use resolve::resolve;
 pub use retry::retry;
+pub use schedule::schedule;
 pub use turn::Again;
 
 use crate::creator::Misfit;

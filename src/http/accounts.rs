@@ -2,19 +2,26 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::extract::Name;
+use super::pauses::PauseView;
 use super::standing::{Look, Standing};
 use super::videos::time;
 use super::{Access, AppState, Caller, Problem};
+use crate::account::{self, Revoked};
+use crate::control;
 use crate::ledger::Account;
 
 pub(super) fn routes() -> Router<AppState> {
-    Router::new().route("/api/accounts", get(list)).route("/api/accounts/{id}", get(show).delete(remove))
+    Router::new()
+        .route("/api/accounts", get(list))
+        .route("/api/accounts/open", post(open_app))
+        .route("/api/accounts/{id}", get(show).delete(remove))
+        .route("/api/accounts/{id}/open", post(open))
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -40,6 +47,8 @@ pub(super) struct AccountView {
     next_post_at: Option<String>,
     /// Through this server, by this creator.
     posts_last_day: i64,
+    /// Null: nobody has paused it.
+    paused: Option<PauseView>,
     created_at: String,
 }
 
@@ -67,6 +76,7 @@ impl AccountView {
             closed_until: standing.closed_until.map(time),
             next_post_at: standing.next_post_at.map(time),
             posts_last_day: standing.posts_last_day,
+            paused: standing.paused.as_ref().map(PauseView::of),
             created_at: time(account.created_at),
         }
     }
@@ -115,18 +125,75 @@ async fn view(state: &AppState, account: Account, names: bool) -> Result<Account
     Ok(AccountAnswer { account: AccountView::of(account, standing, names) })
 }
 
-/// Disconnects an account: its tokens are forgotten at once, its videos stay.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RemoveAnswer {
+    /// The account's id. It is removed in any case.
+    removed: String,
+    /// Whether TikTok has taken our authorization back.
+    revoked: bool,
+    /// Why not, where it has not.
+    reason: Option<String>,
+}
+
+/// Disconnects an account: its tokens are revoked at TikTok where that is possible and forgotten in any case; its videos
+/// stay.
 #[utoipa::path(delete, path = "/api/accounts/{id}", tag = "accounts", params(("id" = String, Path)),
-    responses((status = 204), (status = 404, body = Problem)))]
+    responses((status = 200, body = RemoveAnswer), (status = 404, body = Problem)))]
 pub(super) async fn remove(
     State(state): State<AppState>,
     caller: Caller,
     Name(id): Name,
-) -> Result<StatusCode, Problem> {
+) -> Result<Json<RemoveAnswer>, Problem> {
     caller.may(Access::Change)?;
-    owned(&state, &caller, &id).await?;
-    let tx = state.ledger.begin().await?;
-    tx.remove_account(&id).await?;
-    tx.commit().await?;
-    Ok(StatusCode::NO_CONTENT)
+    let account = owned(&state, &caller, &id).await?;
+    let revoked = match &state.connect {
+        Some(connect) => connect.disconnect(account).await?,
+        None => account::remove(&state.ledger, &account, None).await?,
+    };
+    let reason = match &revoked {
+        Revoked::Yes => None,
+        Revoked::No(why) => Some(why.clone()),
+    };
+    Ok(Json(RemoveAnswer { removed: id, revoked: reason.is_none(), reason }))
+}
+
+/// Opens an account early that TikTok has closed; our own limits hold. For operators.
+#[utoipa::path(post, path = "/api/accounts/{id}/open", tag = "accounts", params(("id" = String, Path)),
+    responses((status = 200, body = AccountAnswer), (status = 404, body = Problem)))]
+pub(super) async fn open(
+    State(state): State<AppState>,
+    caller: Caller,
+    Name(id): Name,
+) -> Result<Json<AccountAnswer>, Problem> {
+    caller.may(Access::Change)?;
+    let account = owned(&state, &caller, &id).await?;
+    caller.may(Access::Operate)?;
+    if let Some(closed) = control::open_account(&state.ledger, &account).await? {
+        tracing::info!(account.id = id, user = caller.key.user, was = closed.code, "opened early");
+    }
+    Ok(Json(view(&state, account, caller.reads_content()).await?))
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Opened {
+    /// Why posting was closed for the app; empty: it was open.
+    opened: Vec<Why>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Why {
+    code: String,
+    text: String,
+}
+
+/// Opens early what TikTok has closed for the whole app, or for accounts that did not post within the day. For operators.
+#[utoipa::path(post, path = "/api/accounts/open", tag = "accounts", responses((status = 200, body = Opened)))]
+pub(super) async fn open_app(State(state): State<AppState>, caller: Caller) -> Result<Json<Opened>, Problem> {
+    caller.may(Access::Operate)?;
+    let closed = control::open_app(&state.ledger).await?;
+    for reason in &closed {
+        tracing::info!(user = caller.key.user, was = reason.code, "the app was opened early");
+    }
+    let opened = closed.into_iter().map(|reason| Why { code: reason.code, text: reason.text }).collect();
+    Ok(Json(Opened { opened }))
 }

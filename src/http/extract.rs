@@ -46,6 +46,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
+/// RFC 3339, in milliseconds since 1970.
+pub(super) fn moment(name: &str, text: &str) -> Result<i64, Problem> {
+    chrono::DateTime::parse_from_rfc3339(text).map(|time| time.timestamp_millis()).map_err(|_| {
+        let text = format!("{name} has to be a time like 2026-11-30T18:00:00Z (RFC 3339, with its zone)");
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "time_invalid", text)
+    })
+}
+
 /// The `{id}` of a route that takes several kinds of them.
 pub(super) struct Text(pub(super) String);
 

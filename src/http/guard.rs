@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -19,6 +20,9 @@ const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self' blob:; connect-src 'self'; \
      form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 );
+
+/// How long a browser need not ask again whether it may.
+const PREFLIGHT: Duration = Duration::from_secs(3600);
 
 /// The names under which we may be asked. Any other is a page elsewhere that had its name point here.
 pub(super) struct Hosts {
@@ -87,7 +91,16 @@ pub(super) fn cors(state: &AppState) -> CorsLayer {
             header::RANGE,
             HeaderName::from_static("idempotency-key"),
         ])
-        .expose_headers([REQUEST_ID, header::CONTENT_RANGE, header::ACCEPT_RANGES, header::ETAG])
+        .expose_headers([
+            REQUEST_ID,
+            header::CONTENT_RANGE,
+            header::ACCEPT_RANGES,
+            header::CONTENT_LENGTH,
+            header::ETAG,
+            header::LOCATION,
+            header::RETRY_AFTER,
+        ])
+        .max_age(PREFLIGHT)
 }
 
 pub(super) async fn headers(request: Request, next: Next) -> Response {

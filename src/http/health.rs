@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tokio::sync::Mutex;
 
-use super::AppState;
+use super::{AppState, RETRY_AFTER};
 
 /// How long the store's answer holds: a listing costs money where S3 is metered.
 const FRESH: Duration = Duration::from_secs(10);
@@ -50,7 +50,11 @@ pub(super) async fn ready(State(state): State<AppState>) -> Response {
         "silentLoops": silent,
     });
     // No problem: the same shape whether it is ready or not, for those who probe.
-    (status, Json(body)).into_response()
+    let mut response = (status, Json(body)).into_response();
+    if !ready {
+        response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER.into());
+    }
+    response
 }
 
 /// A read of a table, so that a database without its schema isn't taken for ready.

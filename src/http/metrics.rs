@@ -92,14 +92,16 @@ fn stream(stage: Stage) -> String {
     stage.stream().unwrap_or_default().to_owned()
 }
 
+const DAY_MS: i64 = 24 * 3600 * 1000;
+
 async fn ours(text: &mut Text, state: &AppState) -> Result<(), Problem> {
-    let videos = state.ledger.status_counts().await?;
-    text.gauge("subiteya_videos", "Videos by status");
+    let now = state.ledger.now().await?;
+    let videos = state.ledger.status_counts(now - DAY_MS).await?;
+    text.gauge("subiteya_videos", "Videos by status; of POSTED, FAILED and CANCELED those of the last 24 hours");
     for status in Status::ALL {
         let number = videos.iter().find(|(one, _)| *one == status).map_or(0, |(_, number)| *number);
         text.sample("subiteya_videos", &[("status", status.to_string())], Some(number));
     }
-    let now = state.ledger.now().await?;
     text.gauge("subiteya_tasks", "Tasks by stage and state: waiting ones are due and not yet on the stream, parked ones wait in the ledger for a time to come, queued ones are on the stream and not yet begun");
     for stage in Stage::ALL {
         let counts = state.ledger.stage_counts(stage, now).await?;

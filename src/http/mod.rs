@@ -12,6 +12,7 @@ mod brand;
 mod connect;
 mod creator;
 mod dead;
+mod estimate;
 mod extract;
 mod guard;
 mod health;
@@ -19,6 +20,7 @@ mod metrics;
 mod monitor;
 mod openapi;
 mod pages;
+mod pauses;
 mod plan;
 mod problem;
 mod range;
@@ -50,6 +52,9 @@ const MAX_BODY: usize = 64 * 1024;
 /// How long a request may take that is no upload. A stream that has begun may go on.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Seconds after which somebody who was told 503 may come again.
+const RETRY_AFTER: u32 = 5;
+
 /// The whole app.
 pub fn router(state: AppState) -> Router {
     let routes = Router::new()
@@ -59,6 +64,7 @@ pub fn router(state: AppState) -> Router {
         .merge(creator::routes())
         .merge(webhook::routes())
         .merge(brand::routes())
+        .merge(pauses::routes())
         .merge(monitor::routes())
         .merge(dead::routes())
         .merge(session::routes())

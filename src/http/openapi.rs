@@ -4,7 +4,7 @@ use axum::Json;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{Caller, accounts, brand, connect, creator, dead, metrics, monitor, session, videos, webhook};
+use super::{Caller, accounts, brand, connect, creator, dead, metrics, monitor, pauses, session, videos, webhook};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -13,8 +13,9 @@ use super::{Caller, accounts, brand, connect, creator, dead, metrics, monitor, s
     security(("key" = [])),
     paths(
         videos::upload::upload, videos::list::list, videos::show::show, videos::events::events, videos::explain::explain, videos::bytes::source, videos::bytes::edited, videos::bytes::thumbnail,
-        videos::options::change, videos::control::cancel, videos::control::retry, videos::control::resolve,
-        accounts::list, accounts::show, accounts::remove,
+        videos::options::change, videos::control::change, videos::control::cancel, videos::control::retry, videos::control::resolve,
+        accounts::list, accounts::show, accounts::remove, accounts::open, accounts::open_app,
+        pauses::pause_stage, pauses::resume_stage, pauses::pause_account, pauses::resume_account,
         creator::show, creator::avatar, connect::connect, connect::callback, webhook::tiktok,
         brand::show, brand::change, brand::put_image, brand::show_image,
         monitor::usage::redis_usage, monitor::queues::queue_health, monitor::streams::streams, monitor::pending::pending, monitor::claim::claim, monitor::replay::replay_stream,

@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::RETRY_AFTER;
 use crate::control;
 use crate::creator::{Allowed, Misfit};
 use crate::ingest::Refusal;
@@ -92,7 +93,7 @@ impl Problem {
     }
 
     fn unavailable(code: &str, detail: &str) -> Self {
-        Self { retry_after: Some(5), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail) }
+        Self { retry_after: Some(RETRY_AFTER), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail) }
     }
 
     fn internal() -> Self {

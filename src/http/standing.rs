@@ -18,6 +18,8 @@ pub(super) struct Standing {
     /// None: nobody knows; a person has to do something first.
     pub(super) next_post_at: Option<i64>,
     pub(super) posts_last_day: i64,
+    /// The account's own, not its stage's.
+    pub(super) paused: Option<Pause>,
 }
 
 /// What they have in common, asked once.
@@ -36,12 +38,15 @@ impl<'s> Look<'s> {
     }
 
     pub(super) async fn at(&self, account: &Account) -> Result<Standing, LedgerError> {
+        let own = Pause::name_of_account(&account.id);
+        let holding = self.pauses.iter().filter(|pause| pause.holds_at(self.now));
         let mut standing = Standing {
             state: account.state.as_str(),
             why: account.state_reason.clone(),
             closed_until: None,
             next_post_at: Some(self.now),
             posts_last_day: self.posts.get(&account.open_id).copied().unwrap_or(0),
+            paused: holding.clone().find(|pause| pause.name == own).cloned(),
         };
         if account.state == AccountState::Reconnect {
             standing.next_post_at = None;
@@ -61,11 +66,9 @@ impl<'s> Look<'s> {
                 standing.why = Some(reason.text);
             }
         }
-        let account_pause = format!("account/{}", account.id);
-        for pause in self.pauses.iter().filter(|pause| pause.until.is_none_or(|until| until > self.now)) {
-            if pause.name == "stage/publish" || pause.name == account_pause {
-                standing.next_post_at = standing.next_post_at.zip(pause.until).map(|(next, until)| next.max(until));
-            }
+        let stage = Pause::name_of_stage(Stage::Publish);
+        for pause in holding.filter(|pause| pause.name == stage || pause.name == own) {
+            standing.next_post_at = standing.next_post_at.zip(pause.until).map(|(next, until)| next.max(until));
         }
         Ok(standing)
     }

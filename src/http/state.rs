@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicUsize;
 
 use tokio_util::sync::CancellationToken;
 
+use super::estimate::Estimates;
 use super::guard::Hosts;
 use super::health::StoreProbe;
 use super::monitor::Snapshots;
@@ -59,6 +60,7 @@ pub struct Shared {
     pub ingest: Ingest,
     pub(super) hosts: Hosts,
     pub(super) snapshots: Snapshots,
+    pub(super) estimates: Estimates,
     pub(super) store_probe: StoreProbe,
     pub(super) uploads: Arc<AtomicUsize>,
 }
@@ -90,6 +92,7 @@ impl AppState {
             closing: parts.closing,
             ingest,
             snapshots: Snapshots::default(),
+            estimates: Estimates::default(),
             store_probe: StoreProbe::default(),
             uploads: Arc::default(),
         };

@@ -121,16 +121,18 @@ impl Look<'_> {
     }
 
     fn paused(&self, row: &TaskRow) -> Option<WaitingFor> {
-        let stage = format!("stage/{}", row.task.stage);
-        let account = format!("account/{}", row.account);
-        let pause = self.pauses.iter().find(|pause| {
-            (pause.name == stage || pause.name == account) && pause.until.is_none_or(|until| until > self.now)
-        })?;
-        let (code, what) = if pause.name == stage { ("stage_paused", "stage") } else { ("account_paused", "account") };
+        let (stage, account) = (Pause::name_of_stage(row.task.stage), Pause::name_of_account(&row.account));
+        let holding = |name: &String| self.pauses.iter().find(|pause| pause.name == *name && pause.holds_at(self.now));
+        let (code, what, pause) = match holding(&stage) {
+            Some(pause) => {
+                ("stage_paused", if row.task.stage == Stage::Edit { "editing" } else { "publishing" }, pause)
+            }
+            None => ("account_paused", "the account", holding(&account)?),
+        };
         let text = if pause.reason.is_empty() {
-            format!("the {what} is paused")
+            format!("{what} is paused")
         } else {
-            format!("the {what} is paused: {}", pause.reason)
+            format!("{what} is paused: {}", pause.reason)
         };
         Some(WaitingFor::new(code, text, pause.until))
     }

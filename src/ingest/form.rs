@@ -6,6 +6,7 @@ use chrono::DateTime;
 use serde_json::Value;
 
 use super::Refusal;
+use crate::control;
 use crate::creator::{LONGEST_TITLE, PostOptions, Privacy};
 use crate::ffmpeg::Captions;
 use crate::ledger::Priority;
@@ -119,6 +120,7 @@ fn publish_at(fields: &BTreeMap<String, String>) -> Result<Option<i64>, Refusal>
         let text = "publishAt has to be a time like 2026-11-30T18:00:00Z (RFC 3339, with its zone)";
         Refusal::content("publish_at_invalid", text)
     })?;
+    control::schedule::within_a_year("publishAt", time.timestamp_millis()).map_err(Refusal::Content)?;
     Ok(Some(time.timestamp_millis()))
 }
 

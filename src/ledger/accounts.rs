@@ -114,6 +114,12 @@ impl Session {
         rows.iter().map(|row| Ok((row.try_get("", "open_id")?, row.try_get("", "number")?))).collect()
     }
 
+    /// Those that wait for their person.
+    pub async fn lost_accounts(&self) -> Result<Vec<String>> {
+        let sql = "select id from accounts where state = 'RECONNECT' and removed_at is null";
+        self.all(sql, []).await?.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
+    }
+
     /// `user` None is everybody's.
     pub async fn accounts(&self, user: Option<&str>) -> Result<Vec<Account>> {
         let sql = format!(

@@ -15,7 +15,7 @@ pub struct Needed {
 impl Ledger {
     /// Leaves the database as it was found: a connection that is only dropped may leave SQLite's working files behind.
     pub async fn close(&self) {
-        if let Connection::Pool(reads) = &self.inner.reads.connection {
+        if let Connection::Pool(reads, _) = &self.inner.reads.connection {
             reads.close_by_ref().await.ok();
         }
         self.inner.writer.close_by_ref().await.ok();

@@ -3,19 +3,26 @@
 //! PostgreSQL: its own `clock_timestamp()`. SQLite is one host by nature: the boot clock, which no one can set, plus an
 //! offset that stands in the ledger with the boot's id. A wall clock that jumps moves nothing.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{LedgerError, Result, Session, Tx};
 
 pub(super) enum Clock {
     Database,
-    Boot { offset: i64 },
+    Boot {
+        offset: i64,
+    },
+    /// Somebody turns it by hand: for simulations.
+    Turned(Arc<AtomicI64>),
 }
 
 impl Clock {
     pub(super) async fn now(&self, session: &Session) -> Result<i64> {
         match self {
             Self::Boot { offset } => Ok(boot_millis() + offset),
+            Self::Turned(time) => Ok(time.load(Ordering::Relaxed)),
             Self::Database => database_time(session, &format!("select {CLOCK}")).await,
         }
     }
@@ -24,7 +31,7 @@ impl Clock {
     /// that it holds would stop everybody else.
     pub(super) async fn now_in(&self, session: &Session) -> Result<i64> {
         match self {
-            Self::Boot { .. } => self.now(session).await,
+            Self::Boot { .. } | Self::Turned(_) => self.now(session).await,
             Self::Database => {
                 let idle = "set_config('idle_in_transaction_session_timeout', '30s', true)";
                 database_time(session, &format!("select {CLOCK}, {idle}")).await

@@ -9,7 +9,8 @@ use sea_orm::sqlx::{self, Connection as _};
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend, DbErr, RuntimeErr, TransactionTrait};
 
 use super::clock::Clock;
-use super::schema::{self, Standing};
+use super::gate::Gate;
+use super::schema::{self, SchemaStanding};
 use super::{Connection, Inner, Ledger, LedgerError, Session, Tx, foreign, said};
 use crate::outage::Outage;
 
@@ -53,15 +54,24 @@ impl Ledger {
         Ok(Self::assemble(reads, writer, As::Owner).await?)
     }
 
+    /// The same ledger by another clock, which its owner turns: a day passes as fast as it is worked off. For simulations;
+    /// nobody else may have a handle on it.
+    pub fn by_clock(mut self, time: Arc<std::sync::atomic::AtomicI64>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.clock = Clock::Turned(time);
+        }
+        self
+    }
+
     /// Opens the database as it is: nothing is made and nothing is migrated. There is a ledger if its schema is ours.
-    pub async fn look(url: &str) -> Result<(Standing, Option<Self>), ConnectError> {
+    pub async fn look(url: &str) -> Result<(SchemaStanding, Option<Self>), ConnectError> {
         if sqlite_path(url).is_some_and(|path| !path.exists()) {
-            return Ok((Standing::Absent, None));
+            return Ok((SchemaStanding::Absent, None));
         }
         let (reads, writer) = connect(url, As::Guest).await?;
         let standing = schema::standing(url, &reads).await?;
         let ledger = match standing {
-            Standing::Current => Some(Self::assemble(reads, writer, As::Guest).await?),
+            SchemaStanding::Current => Some(Self::assemble(reads, writer, As::Guest).await?),
             _ => None,
         };
         Ok((standing, ledger))
@@ -73,16 +83,21 @@ impl Ledger {
         let writing = Arc::new(Outage::of("writing to the database"));
         let mut ledger = Self {
             inner: Arc::new(Inner {
-                reads: Session { connection: Connection::Pool(reads.clone()), backend, outage: reading.clone() },
+                reads: Session {
+                    connection: Connection::Pool(reads.clone(), Gate::default()),
+                    backend,
+                    outage: reading.clone(),
+                },
                 writer: writer.clone(),
                 clock: Clock::Database,
                 writing: writing.clone(),
+                gate: Gate::default(),
             }),
         };
         if backend == DbBackend::Sqlite && who == As::Guest {
             let clock = Clock::as_it_stands(&ledger).await?;
-            let reads = Session { connection: Connection::Pool(reads), backend, outage: reading };
-            ledger.inner = Arc::new(Inner { reads, writer, clock, writing });
+            let reads = Session { connection: Connection::Pool(reads, Gate::default()), backend, outage: reading };
+            ledger.inner = Arc::new(Inner { reads, writer, clock, writing, gate: Gate::default() });
         } else if backend == DbBackend::Sqlite {
             // The first transaction finds the clock that the others will read, so it has none yet itself.
             let options = sea_orm::TransactionOptions {
@@ -94,8 +109,9 @@ impl Ledger {
             let tx = Tx { session: Session { connection, backend, outage: writing.clone() }, now: 0 };
             let clock = Clock::since_boot(&tx).await?;
             tx.commit().await?;
-            let reads = Session { connection: Connection::Pool(reads), backend, outage: reading };
-            ledger.inner = Arc::new(Inner { reads, writer, clock, writing });
+            let connection = Connection::Pool(reads, Gate::default());
+            let reads = Session { connection, backend, outage: reading };
+            ledger.inner = Arc::new(Inner { reads, writer, clock, writing, gate: Gate::default() });
         }
         Ok(ledger)
     }
@@ -113,19 +129,19 @@ pub(super) enum As {
 pub(super) async fn connect(url: &str, who: As) -> Result<(DatabaseConnection, DatabaseConnection), ConnectError> {
     let (plain_url, schema) = foreign::split_schema(url)?;
     let (plain_url, schema) = (plain_url.as_str(), schema.as_deref());
-    let sqlite = sqlite_path(url).is_some();
     // PostgreSQL gives each connection a process, and a fleet has many of ours; SQLite has one writer anyway.
-    let (readers, writers) = if sqlite { (4, 1) } else { (4, 4) };
-    if let Some(folder) = sqlite_path(url).as_deref().and_then(Path::parent)
-        && who == As::Owner
-    {
-        std::fs::create_dir_all(folder).map_err(|error| {
-            ConnectError::Rejected(format!("the folder {} can't be made: {error}", folder.display()))
-        })?;
-    }
-    if sqlite_path(url).is_none() {
-        reachable(plain_url).await?;
-    }
+    let (readers, writers) = match sqlite_path(url) {
+        Some(file) => {
+            if who == As::Owner {
+                make_folder_of(&file)?;
+            }
+            (4, 1)
+        }
+        None => {
+            reachable(plain_url).await?;
+            (4, 4)
+        }
+    };
     let open = |connections: u32| async move {
         let mut options = ConnectOptions::new(plain_url);
         options
@@ -222,6 +238,12 @@ fn judge(inner: &sqlx::Error) -> ConnectError {
         }
         _ => ConnectError::Unreachable(said::by_driver(inner)),
     }
+}
+
+fn make_folder_of(file: &Path) -> Result<(), ConnectError> {
+    let Some(folder) = file.parent() else { return Ok(()) };
+    std::fs::create_dir_all(folder)
+        .map_err(|error| ConnectError::Rejected(format!("the folder {} can't be made: {error}", folder.display())))
 }
 
 /// Where the file of a `sqlite://` URL lies.

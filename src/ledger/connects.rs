@@ -37,6 +37,12 @@ pub struct Connecting {
 }
 
 impl Session {
+    /// Sealed, of logins that can still be finished.
+    pub async fn login_verifiers_in_use(&self, now: i64) -> Result<Vec<String>> {
+        let sql = "select verifier from connects where used_at is null and expires_at > $1";
+        self.all(sql, [now.into()]).await?.iter().map(|row| Ok(row.try_get("", "verifier")?)).collect()
+    }
+
     /// None also where the key was revoked since.
     pub async fn connecting(&self, state: &str) -> Result<Option<Connecting>> {
         let sql =

@@ -1,5 +1,7 @@
 //! What happened to a video, line by line: its timeline.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
 use super::{Result, Session, Tx, json, parsed_option};
@@ -30,6 +32,32 @@ impl Session {
                 })
             })
             .collect()
+    }
+}
+
+/// Lines that are looked at for how long runs take.
+const RECENT: i64 = 500;
+
+impl Session {
+    /// What a run of each stage took on the average of late, where one has ended: milliseconds.
+    pub async fn typical_runs(&self) -> Result<HashMap<Stage, i64>> {
+        let sql = "select video_id, at, stage, event from history order by id desc limit $1";
+        let mut ends: HashMap<(String, Stage), i64> = HashMap::new();
+        let mut runs: HashMap<Stage, Vec<i64>> = HashMap::new();
+        for row in self.all(sql, [RECENT.into()]).await? {
+            let Some(stage) = parsed_option(&row, "stage")? else { continue };
+            let (video, at): (String, i64) = (row.try_get("", "video_id")?, row.try_get("", "at")?);
+            match row.try_get::<String>("", "event")?.as_str() {
+                "done" => drop(ends.insert((video, stage), at)),
+                "started" => runs.entry(stage).or_default().extend(ends.remove(&(video, stage)).map(|end| end - at)),
+                _ => {}
+            }
+        }
+        let mean = |(stage, runs): (Stage, Vec<i64>)| {
+            let number = i64::try_from(runs.len()).ok().filter(|&number| number > 0)?;
+            Some((stage, runs.iter().sum::<i64>() / number))
+        };
+        Ok(runs.into_iter().filter_map(mean).collect())
     }
 }
 

@@ -2,11 +2,12 @@
 
 use sea_orm::QueryResult;
 
-use super::{Result, Session, Tx, json, to_json};
+use super::{Result, Session, Tx, json, places, to_json};
 use crate::outcome::Reason;
 
 /// By name, since a statement that was prepared before a migration keeps what `*` was then.
-const COLUMNS: &str = "name, cells, open_at, closed_until, closed_code, closed_text, version";
+const COLUMNS: &str =
+    "name, cells, open_at, closed_until, closed_code, closed_text, version, posts, posted_at, day_cap, day_cap_until";
 
 /// One limit: its cells (each the time at which it is free again), and until when somebody closed it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -16,7 +17,19 @@ pub struct LimitRow {
     pub open_at: i64,
     pub closed_until: i64,
     pub closed: Option<Reason>,
+    /// A creator's inits of the last day that TikTok took, or may have taken: oldest first.
+    pub posts: Vec<i64>,
+    /// How many posts of a creator TikTok took in a day when it last refused one more; and how long that is believed.
+    pub day_cap: Option<i64>,
+    pub day_cap_until: i64,
     version: i64,
+}
+
+impl LimitRow {
+    /// The posts since then, oldest first.
+    pub fn posts_of_day(&self, since: i64) -> impl Iterator<Item = i64> {
+        self.posts.iter().copied().filter(move |&post| post > since)
+    }
 }
 
 impl Session {
@@ -33,6 +46,24 @@ impl Session {
         Ok(row.as_ref().map(read).transpose()?.unwrap_or_default())
     }
 
+    /// As it stands, without its lock: for whoever only plans by it.
+    pub async fn limit_seen(&self, name: &str) -> Result<LimitRow> {
+        let row = self.one(&format!("select {COLUMNS} from limits where name = $1"), [name.into()]).await?;
+        Ok(row.as_ref().map(read).transpose()?.unwrap_or_default())
+    }
+
+    /// When each creator that posted since then did so last.
+    pub async fn last_posts(&self, since: i64) -> Result<Vec<i64>> {
+        let rows = self.all("select posted_at from limits where posted_at > $1", [since.into()]).await?;
+        rows.iter().map(|row| Ok(row.try_get("", "posted_at")?)).collect()
+    }
+
+    pub(super) async fn limits_named(&self, names: &[String]) -> Result<Vec<(String, LimitRow)>> {
+        let sql = format!("select {COLUMNS} from limits where name in ({})", places(0, names.len()));
+        let rows = self.all(&sql, names.iter().map(|name| name.as_str().into())).await?;
+        rows.iter().map(|row| Ok((row.try_get("", "name")?, read(row)?))).collect()
+    }
+
     pub async fn limits(&self) -> Result<Vec<(String, LimitRow)>> {
         let rows = self.all(&format!("select {COLUMNS} from limits order by name"), []).await?;
         rows.iter().map(|row| Ok((row.try_get("", "name")?, read(row)?))).collect()
@@ -42,11 +73,14 @@ impl Session {
 impl Tx {
     /// Compare-and-set on the version that was read.
     pub async fn put_limit(&self, name: &str, row: &LimitRow) -> Result<()> {
-        let sql = "insert into limits (name, cells, open_at, closed_until, closed_code, closed_text, version)
-                   values ($1, $2, $3, $4, $5, $6, $7 + 1)
+        let sql = "insert into limits (name, cells, open_at, closed_until, closed_code, closed_text, version,
+                   posts, posted_at, day_cap, day_cap_until)
+                   values ($1, $2, $3, $4, $5, $6, $7 + 1, $8, $9, $10, $11)
                    on conflict (name) do update set cells = excluded.cells, open_at = excluded.open_at,
                    closed_until = excluded.closed_until, closed_code = excluded.closed_code,
-                   closed_text = excluded.closed_text, version = excluded.version
+                   closed_text = excluded.closed_text, version = excluded.version,
+                   posts = excluded.posts, posted_at = excluded.posted_at, day_cap = excluded.day_cap,
+                   day_cap_until = excluded.day_cap_until
                    where limits.version = $7";
         let values = [
             name.into(),
@@ -56,6 +90,10 @@ impl Tx {
             row.closed.as_ref().map(|reason| reason.code.clone()).into(),
             row.closed.as_ref().map(|reason| reason.text.clone()).into(),
             row.version.into(),
+            to_json(&row.posts)?.into(),
+            row.posts.iter().copied().max().unwrap_or(0).into(),
+            row.day_cap.into(),
+            row.day_cap_until.into(),
         ];
         self.run_one(sql, values).await
     }
@@ -69,6 +107,9 @@ fn read(row: &QueryResult) -> Result<LimitRow> {
         open_at: row.try_get("", "open_at")?,
         closed_until: row.try_get("", "closed_until")?,
         closed: code.map(|code| Reason::new(code, text.unwrap_or_default())),
+        posts: json(row, "posts")?,
+        day_cap: row.try_get("", "day_cap")?,
+        day_cap_until: row.try_get("", "day_cap_until")?,
         version: row.try_get("", "version")?,
     })
 }

@@ -18,6 +18,7 @@ mod creators;
 mod ended;
 mod entries;
 mod foreign;
+mod gate;
 mod history;
 mod keys;
 mod lanes;
@@ -25,6 +26,7 @@ mod limits;
 mod list;
 mod pauses;
 mod publications;
+mod queue;
 mod release;
 mod retention;
 mod said;
@@ -59,14 +61,17 @@ pub use keys::{ApiKey, Role, SessionKind};
 pub use limits::LimitRow;
 pub use pauses::Pause;
 pub use publications::PublicationRow;
+pub use queue::{Queue, Standing};
 pub use release::{Ready, Releasable, Room, interleave};
 pub use retention::{Bytes, Holding};
-pub use schema::{Standing, migrate_down, migration_status};
+pub use schema::{SchemaStanding, migrate_down, migration_status};
 pub use tasks::{Released, StageCounts, TaskRow};
 pub use usage::UsageRow;
 pub use videos::{Edited, ListFilter, Priority, Status, Video, VideoPage, VideoPatch};
 pub use webhooks::{NewWebhook, Webhook};
 pub use workers::Worker;
+
+use gate::Gate;
 
 use crate::outage::Outage;
 
@@ -153,6 +158,7 @@ struct Inner {
     writer: DatabaseConnection,
     clock: clock::Clock,
     writing: Arc<Outage>,
+    gate: Gate,
 }
 
 impl Ledger {
@@ -175,6 +181,7 @@ impl Ledger {
             _ => TransactionOptions::default(),
         };
         let (backend, outage) = (self.inner.reads.backend, self.inner.writing.clone());
+        let _asking = self.inner.gate.pass(backend, &outage).await?;
         let asked = Instant::now();
         let transaction = bounded(backend, &outage, self.inner.writer.begin_with_options(options)).await?;
         if asked.elapsed() > LATE {
@@ -194,7 +201,7 @@ impl Deref for Ledger {
 }
 
 enum Connection {
-    Pool(DatabaseConnection),
+    Pool(DatabaseConnection, Gate),
     Transaction(DatabaseTransaction),
 }
 
@@ -232,7 +239,7 @@ impl Session {
     async fn one(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<Option<QueryResult>> {
         let statement = self.statement(sql, values);
         match &self.connection {
-            Connection::Pool(pool) => self.read(pool.query_one_raw(statement)).await,
+            Connection::Pool(pool, gate) => self.read(gate, pool.query_one_raw(statement)).await,
             Connection::Transaction(transaction) => self.bounded(transaction.query_one_raw(statement)).await,
         }
     }
@@ -240,13 +247,14 @@ impl Session {
     async fn all(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<Vec<QueryResult>> {
         let statement = self.statement(sql, values);
         match &self.connection {
-            Connection::Pool(pool) => self.read(pool.query_all_raw(statement)).await,
+            Connection::Pool(pool, gate) => self.read(gate, pool.query_all_raw(statement)).await,
             Connection::Transaction(transaction) => self.bounded(transaction.query_all_raw(statement)).await,
         }
     }
 
     /// A read by itself: its answer ends the outage. A transaction's reads don't end one, its commit does.
-    async fn read<T>(&self, answer: impl Future<Output = Result<T, DbErr>>) -> Result<T> {
+    async fn read<T>(&self, gate: &Gate, answer: impl Future<Output = Result<T, DbErr>>) -> Result<T> {
+        let _asking = gate.pass(self.backend, &self.outage).await?;
         let answered = self.bounded(answer).await?;
         self.outage.worked();
         Ok(answered)
@@ -302,7 +310,7 @@ impl Tx {
         let statement = self.statement(sql, values);
         let done: ExecResult = match &self.session.connection {
             Connection::Transaction(transaction) => self.bounded(transaction.execute_raw(statement)).await?,
-            Connection::Pool(pool) => self.bounded(pool.execute_raw(statement)).await?,
+            Connection::Pool(pool, _) => self.bounded(pool.execute_raw(statement)).await?,
         };
         Ok(done.rows_affected())
     }

@@ -1,6 +1,6 @@
 //! The publish protocol's rows. `record` is the protocol's own state; see `stage::publish::protocol`.
 
-use super::{Result, Session, Tx};
+use super::{Result, Session, Tx, parsed};
 use crate::event::VideoId;
 
 /// By name, since a statement that was prepared before a migration keeps what `*` was then.
@@ -25,6 +25,14 @@ pub struct PublicationRow {
 }
 
 impl Session {
+    /// Sealed, of posts that have not all of their bytes at TikTok yet.
+    pub async fn upload_urls_in_use(&self) -> Result<Vec<(VideoId, String)>> {
+        let sql = "select p.video_id, p.upload_url from videos v join publications p on p.video_id = v.id
+                   where v.status in ('PUBLISHING', 'EDITED') and p.upload_url is not null";
+        let rows = self.all(sql, []).await?;
+        rows.iter().map(|row| Ok((parsed(row, "video_id")?, row.try_get("", "upload_url")?))).collect()
+    }
+
     pub async fn publication(&self, video: VideoId) -> Result<Option<PublicationRow>> {
         let sql = format!("select {COLUMNS} from publications where video_id = $1{}", self.for_update());
         let Some(row) = self.one(&sql, [video.to_string().into()]).await? else { return Ok(None) };

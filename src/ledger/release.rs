@@ -12,13 +12,10 @@
 //!
 //! [`lanes`]: super::lanes
 
-use sea_orm::Value;
-
-use super::lanes::UNLIMITED;
 use super::tasks::Released;
-use super::{LedgerError, Result, Tx};
+use super::{LedgerError, Pause, Result, Tx};
 use crate::event::{Entry, Stage, TaskId};
-use crate::task::Task;
+use crate::task::{HANDED_BACK, Task};
 
 /// How much may be out on a stage's stream at once.
 #[derive(Debug, Clone, Copy)]
@@ -27,12 +24,23 @@ pub struct Room {
     pub queued: i64,
     /// Of these, tasks of one creator, where a limit per account makes more of them pointless.
     pub per_creator: Option<i64>,
+    /// The same where no limit does: whoever comes later should not find one creator's tasks before them.
+    pub at_once: Option<i64>,
+    /// Permits that the stage's limit has for what is out and has taken none. More would only stand on the stream, where
+    /// nobody can go before them any more.
+    pub permits: Option<i64>,
 }
 
 impl Room {
     /// About ten for each slot, and a hundred besides.
     pub fn for_slots(slots: usize, per_creator: Option<u32>) -> Self {
-        Self { queued: i64::try_from(slots).unwrap_or(100) * 10 + 100, per_creator: per_creator.map(i64::from) }
+        let slots = i64::try_from(slots).unwrap_or(100);
+        Self {
+            queued: slots * 10 + 100,
+            per_creator: per_creator.map(i64::from),
+            at_once: Some(slots * 4 + 8),
+            permits: None,
+        }
     }
 }
 
@@ -41,6 +49,8 @@ impl Room {
 pub struct Releasable {
     pub task: TaskId,
     pub priority: usize,
+    /// It has its publish id, so it needs no permit.
+    pub resumes: bool,
 }
 
 /// Due tasks that no pause and no limit of a creator holds up.
@@ -83,7 +93,7 @@ pub fn interleave(passes: &mut [i64; 3], due: &[Releasable], room: usize) -> Vec
 impl Tx {
     /// Releases what is due and has room, in order. The caller commits, then appends.
     pub async fn release(&self, stage: Stage, room: Room) -> Result<Vec<Released>> {
-        if self.paused(&format!("stage/{stage}")).await?.is_some()
+        if self.paused(&Pause::name_of_stage(stage)).await?.is_some()
             || self.free(stage, room).await? == 0
             || self.due(stage, self.now, 1).await?.is_empty()
         {
@@ -92,11 +102,18 @@ impl Tx {
         // From here on one release of a stage at a time, so what others have just released is counted again.
         let mut passes = self.passes(stage).await?;
         let free = self.free(stage, room).await?;
-        let due = self.candidates(stage, room.per_creator, free).await?;
+        let startable = match room.permits {
+            Some(permits) => usize::try_from(permits - self.without_permit(stage).await?).unwrap_or(0).min(free),
+            None => free,
+        };
+        let due = self.candidates(stage, room, free, startable).await?;
         if due.is_empty() {
             return Ok(Vec::new());
         }
-        let chosen = interleave(&mut passes, &due, free);
+        let (resuming, limited): (Vec<_>, Vec<_>) = due.into_iter().partition(|one| one.resumes);
+        let mut chosen = interleave(&mut passes, &resuming, free);
+        let left = startable.min(free - chosen.len());
+        chosen.extend(interleave(&mut passes, &limited, left));
         self.put_passes(stage, passes).await?;
         let mut queued = Vec::with_capacity(chosen.len());
         for (row, trace) in self.unlocked(&chosen).await? {
@@ -119,10 +136,15 @@ impl Tx {
     /// Releases one that was just handed back, if nothing stands before it on the stream: a reader that waits gets it at
     /// once. Otherwise the next free worker takes it from the ledger.
     pub async fn release_handed_back(&self, task: &Task) -> Result<Option<Released>> {
-        if self.queued_before(task.stage, i64::MAX).await? {
+        if self.queued_before(task.stage, i64::MAX).await?
+            || self.paused(&Pause::name_of_stage(task.stage)).await?.is_some()
+        {
             return Ok(None);
         }
         let Some((row, trace)) = self.unlocked(&[task.id]).await?.pop() else { return Ok(None) };
+        if self.paused(&Pause::name_of_account(&row.account)).await?.is_some() {
+            return Ok(None);
+        }
         let Ok(queued) = row.task.release(self.count_releases(1).await?, self.now) else { return Ok(None) };
         self.put_task(&row.task, &queued).await?;
         Ok(Some(Released { stage: task.stage, entry: Entry { task: task.id, video: task.video, trace } }))
@@ -132,6 +154,15 @@ impl Tx {
         let sql = "select count(*) as number from tasks where stage = $1 and state = 'queued'";
         let out: i64 = self.one(sql, [stage.as_str().into()]).await?.map_or(Ok(0), |row| row.try_get("", "number"))?;
         Ok(usize::try_from(room.queued - out).unwrap_or(0))
+    }
+
+    /// What is out and will ask for a permit.
+    async fn without_permit(&self, stage: Stage) -> Result<i64> {
+        let sql = format!(
+            "select count(*) as number from tasks t where t.stage = $1 and t.state in ('queued', 'running')
+             and t.permitted = 0 and not {RESUMES}"
+        );
+        self.one(&sql, [stage.as_str().into()]).await?.map_or(Ok(0), |row| Ok(row.try_get("", "number")?))
     }
 
     /// Moves the sequence of releases on; the first number of these.
@@ -146,7 +177,8 @@ impl Tx {
     }
 
     async fn passes(&self, stage: Stage) -> Result<[i64; 3]> {
-        let sql = format!("select priority, pass from turns where stage = $1{}", self.for_update());
+        // In one order: each release moves the rows, and two that lock them as they lie would wait for each other.
+        let sql = format!("select priority, pass from turns where stage = $1 order by priority{}", self.for_update());
         let mut passes = [0; 3];
         for row in self.all(&sql, [stage.as_str().into()]).await? {
             let priority: i64 = row.try_get("", "priority")?;
@@ -165,25 +197,27 @@ impl Tx {
     }
 }
 
+/// More than this is no longer counted: nobody starts so many workers.
+const COUNTED: usize = 10_000;
+
 impl super::Ledger {
     /// What could be started now, released or not, where neither the stage's limit nor a pause of it stood in the way.
+    /// Costs as much as there are accounts with waiting work and tasks on the stream, however many wait.
     pub async fn ready(&self, stage: Stage, per_creator: Option<u32>, now: i64) -> Result<Ready> {
+        let of_these =
+            format!("select case when {RESUMES} then 1 else 0 end as resumes from tasks t where t.stage = $1");
+        // Two questions in one: of an `or` SQLite would make a walk over all of the stage.
         let sql = format!(
-            "{}, startable as (
-                select resumes from ready
-                union all
-                select case when {RESUMES} then 1 else 0 end as resumes from tasks t where t.stage = $1 and t.state = 'queued'
-            )
-            select resumes, count(*) as number from startable group by resumes",
-            ready_tasks(stage)
+            "{of_these} and t.state = 'queued' union all {of_these} and t.state = 'waiting' and t.due_at = {HANDED_BACK}"
         );
-        let values: [Value; 3] = [stage.as_str().into(), now.into(), per_creator.map_or(UNLIMITED, i64::from).into()];
         let mut ready = Ready::default();
-        for row in self.all(&sql, values).await? {
+        for row in self.all(&sql, [stage.as_str().into()]).await? {
             let resumes: i32 = row.try_get("", "resumes")?;
-            let number: i64 = row.try_get("", "number")?;
-            if resumes == 1 { ready.resuming = number } else { ready.limited = number }
+            if resumes == 1 { ready.resuming += 1 } else { ready.limited += 1 }
         }
+        let (limited, resuming) = self.startable(stage, per_creator.map(i64::from), now, COUNTED).await?;
+        ready.limited += i64::try_from(limited).unwrap_or(i64::MAX);
+        ready.resuming += i64::try_from(resuming).unwrap_or(i64::MAX);
         Ok(ready)
     }
 }
@@ -192,41 +226,15 @@ impl super::Ledger {
 pub(super) const RESUMES: &str =
     "exists (select 1 from publications r where r.video_id = t.video_id and r.publish_id is not null)";
 
-/// The beginning of a query over `ready`: the stage's ($1) tasks that are due ($2), of creators who are neither paused
-/// nor closed nor have as much out as their limit allows ($3).
-fn ready_tasks(stage: Stage) -> String {
-    let creators = match stage {
-        Stage::Edit | Stage::Confirm => String::new(),
-        Stage::Publish => format!(
-            "and exists (select 1 from accounts a where a.id = t.account_id and a.state = 'ACTIVE')
-             and ({RESUMES} or not exists (select 1 from limits l
-                where l.name = 'publish/' || t.creator and (l.closed_until > $2 or l.open_at > $2 and $3 < {UNLIMITED})))"
-        ),
-    };
-    format!(
-        "with due as (
-            select t.creator, case when {RESUMES} then 1 else 0 end as resumes,
-                row_number() over (partition by t.creator order by t.priority, t.due_at, t.id) as of_creator
-            from tasks t
-            where t.stage = $1 and t.state = 'waiting' and t.due_at <= $2
-                and not exists (select 1 from pauses p
-                    where p.name = 'account/' || t.account_id and coalesce(p.until_at, $2 + 1) > $2)
-                {creators}
-        ), ready as (
-            select d.* from due d
-            where $3 >= {UNLIMITED} or d.resumes = 1 or d.of_creator <= $3 - (select count(*) from tasks o
-                where o.stage = $1 and o.creator = d.creator and o.state in ('queued', 'running') and o.permitted = 0)
-        )"
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn due(counts: [usize; 3]) -> Vec<Releasable> {
         (0..3)
-            .flat_map(|priority| (0..counts[priority]).map(move |_| Releasable { task: TaskId::new(), priority }))
+            .flat_map(|priority| {
+                (0..counts[priority]).map(move |_| Releasable { task: TaskId::new(), priority, resumes: false })
+            })
             .collect()
     }
 

@@ -23,18 +23,18 @@ pub async fn migrate_down(url: &str, steps: Option<u32>) -> Result<(), ConnectEr
 /// Each migration's name, and whether it is applied. Changes nothing.
 pub async fn migration_status(url: &str) -> Result<Vec<(String, bool)>, ConnectError> {
     let missing = match Ledger::look(url).await?.0 {
-        Standing::Newer(names) => return Err(ConnectError::Newer(names.join(", "))),
-        Standing::Foreign(text) => return Err(ConnectError::Migration(text)),
-        Standing::Absent | Standing::Empty => known(),
-        Standing::Behind(missing) => missing,
-        Standing::Current => Vec::new(),
+        SchemaStanding::Newer(names) => return Err(ConnectError::Newer(names.join(", "))),
+        SchemaStanding::Foreign(text) => return Err(ConnectError::Migration(text)),
+        SchemaStanding::Absent | SchemaStanding::Empty => known(),
+        SchemaStanding::Behind(missing) => missing,
+        SchemaStanding::Current => Vec::new(),
     };
     Ok(known().into_iter().map(|name| (name.clone(), !missing.contains(&name))).collect())
 }
 
 /// How far the schema of a database is from this program's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum SchemaStanding {
     /// There is no file yet.
     Absent,
     /// It holds no tables yet.
@@ -48,22 +48,22 @@ pub enum Standing {
     Current,
 }
 
-pub(super) async fn standing(url: &str, connection: &DatabaseConnection) -> Result<Standing, ConnectError> {
+pub(super) async fn standing(url: &str, connection: &DatabaseConnection) -> Result<SchemaStanding, ConnectError> {
     if let Some(text) = foreign::tables(connection, url).await? {
-        return Ok(Standing::Foreign(text));
+        return Ok(SchemaStanding::Foreign(text));
     }
     let applied = foreign::applied(connection).await?;
     if applied.is_empty() {
-        return Ok(Standing::Empty);
+        return Ok(SchemaStanding::Empty);
     }
     let without = |of: &[String], those: &[String]| -> Vec<String> {
         of.iter().filter(|name| !those.contains(name)).cloned().collect()
     };
     let (unknown, missing) = (without(&applied, &known()), without(&known(), &applied));
     Ok(match (unknown.is_empty(), missing.is_empty()) {
-        (false, _) => Standing::Newer(unknown),
-        (true, false) => Standing::Behind(missing),
-        (true, true) => Standing::Current,
+        (false, _) => SchemaStanding::Newer(unknown),
+        (true, false) => SchemaStanding::Behind(missing),
+        (true, true) => SchemaStanding::Current,
     })
 }
 
@@ -82,8 +82,8 @@ async fn with_migration_lock<T>(
             foreign::make_schema(writer, &schema).await?;
         }
         match standing(url, writer).await? {
-            Standing::Foreign(text) => return Err(ConnectError::Migration(text)),
-            Standing::Newer(names) => return Err(ConnectError::Newer(names.join(", "))),
+            SchemaStanding::Foreign(text) => return Err(ConnectError::Migration(text)),
+            SchemaStanding::Newer(names) => return Err(ConnectError::Newer(names.join(", "))),
             _ => Migrator::install(writer).await?,
         }
         migrate().await

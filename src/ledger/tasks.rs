@@ -89,6 +89,18 @@ impl Session {
         self.all(&sql, [account.into()]).await?.iter().map(read).collect()
     }
 
+    /// Tasks of a stage that are parked for this reason, those that are due first. Without those that somebody is just
+    /// taking out of their wait.
+    pub async fn parked_for(&self, stage: Stage, code: &str, now: i64, most: i64) -> Result<Vec<TaskRow>> {
+        let sql = format!(
+            "select {COLUMNS} from tasks where stage = $1 and state = 'waiting' and due_at > $2 and wait_code = $3
+             order by due_at limit $4{}",
+            self.skip_locked()
+        );
+        let values: [Value; 4] = [stage.as_str().into(), now.into(), code.into(), most.into()];
+        self.all(&sql, values).await?.iter().map(read).collect()
+    }
+
     /// A creator's posts that are held, oldest first. Without those that somebody is just taking out of their wait.
     pub async fn held(&self, creator: &str, most: i64) -> Result<Vec<TaskRow>> {
         let sql = format!(

@@ -185,8 +185,16 @@ impl Session {
         self.one(&sql, [id.to_string().into()]).await?.as_ref().map(read).transpose()
     }
 
-    pub async fn status_counts(&self) -> Result<Vec<(Status, i64)>> {
-        let rows = self.all("select status, count(*) as number from videos group by status", []).await?;
+    /// How many videos stand where: of those that go on, and of those that need review, all; of the others, those that ended
+    /// since then. So it costs what is live, however many were posted.
+    pub async fn status_counts(&self, since: i64) -> Result<Vec<(Status, i64)>> {
+        let sql = "select status, count(*) as number from videos
+                   where status in ('EDITING_QUEUED', 'EDITING', 'EDITED', 'PUBLISHING', 'PROCESSING', 'NEEDS_REVIEW')
+                   group by status
+                   union all
+                   select status, count(*) as number from videos
+                   where status in ('POSTED', 'FAILED', 'CANCELED') and ended_at > $1 group by status";
+        let rows = self.all(sql, [since.into()]).await?;
         rows.iter().map(|row| Ok((parsed(row, "status")?, row.try_get("", "number")?))).collect()
     }
 

@@ -8,8 +8,10 @@
 
 mod cell;
 mod forecast;
+mod refused;
 
 pub use forecast::{Start, last_start};
+pub use refused::{close, close_day, close_newcomers, open_early, withdraw};
 
 use std::fmt;
 use std::time::Duration;
@@ -27,6 +29,8 @@ pub enum Key {
     Publish,
     /// The inits of one creator, by `open_id`.
     Creator(String),
+    /// Every creator who did not post within the day. Only ever closed, by TikTok.
+    Newcomers,
 }
 
 impl fmt::Display for Key {
@@ -35,6 +39,7 @@ impl fmt::Display for Key {
             Key::Edit => f.write_str("edit"),
             Key::Publish => f.write_str("publish"),
             Key::Creator(open_id) => write!(f, "publish/{open_id}"),
+            Key::Newcomers => f.write_str("newcomers"),
         }
     }
 }
@@ -62,22 +67,46 @@ pub const STAGE_LIMIT: &str = "stage_limit";
 /// TikTok judges by arrival, so each window is a little longer here than there.
 const MARGIN: f64 = 1.02;
 
+const DAY: i64 = 24 * 3600 * 1000;
+/// TikTok's days are not ours to the second.
+const DAY_MARGIN: i64 = 5 * 60 * 1000;
+/// As many posts of a creator are remembered; TikTok takes about 15 a day.
+const REMEMBERED: usize = 200;
+
 fn window(rate: Rate) -> Duration {
     rate.window.mul_f64(MARGIN)
+}
+
+/// How much longer a window is here.
+pub fn margin(rate: Rate) -> Duration {
+    window(rate).saturating_sub(rate.window)
 }
 
 /// Whether all of these are open now. Takes nothing.
 pub async fn look(session: &Session, now: i64, asks: &[Ask]) -> Result<Verdict, LedgerError> {
     let mut verdict = Verdict::Open;
     for ask in asks {
-        verdict = later(verdict, judge(&session.limit(&ask.key.to_string()).await?, ask, now));
+        let row = session.limit(&ask.key.to_string()).await?;
+        verdict = later(verdict, judge_with(session, &row, ask, now).await?);
     }
     Ok(verdict)
 }
 
-/// How many permits could be taken now; None: as many as one likes.
+/// Until when one of these keys is closed, and why: not merely used up.
+pub async fn closings(session: &Session, now: i64, keys: &[Key]) -> Result<Vec<(Key, i64, Reason)>, LedgerError> {
+    let mut closed = Vec::new();
+    for key in keys {
+        let ask = Ask { key: key.clone(), rate: None };
+        if let Verdict::Closed { until, reason } = judge(&session.limit_seen(&key.to_string()).await?, &ask, now) {
+            closed.push((ask.key, until, reason));
+        }
+    }
+    Ok(closed)
+}
+
+/// How many permits could be taken then, if none is taken before; None: as many as one likes.
 pub async fn open(session: &Session, now: i64, ask: &Ask) -> Result<Option<usize>, LedgerError> {
-    let row = session.limit(&ask.key.to_string()).await?;
+    let row = session.limit_seen(&ask.key.to_string()).await?;
     if row.closed_until > now {
         return Ok(Some(0));
     }
@@ -85,6 +114,14 @@ pub async fn open(session: &Session, now: i64, ask: &Ask) -> Result<Option<usize
         let cells = fitted(&row.cells, rate);
         cells.iter().filter(|&&taken_until| cell::decide(window(rate), taken_until, now).is_ok()).count()
     }))
+}
+
+/// How many permits there will be within that time; None: as many as one likes.
+pub async fn open_within(session: &Session, now: i64, within: Duration, ask: &Ask) -> Result<Option<i64>, LedgerError> {
+    let then = now + i64::try_from(within.as_millis()).unwrap_or(0);
+    let windows = ask.rate.map_or(1, |rate| within.as_millis().div_ceil(window(rate).as_millis().max(1)));
+    let open = open(session, then, ask).await?;
+    Ok(open.map(|open| i64::try_from(open).unwrap_or(i64::MAX).saturating_mul(i64::try_from(windows).unwrap_or(1))))
 }
 
 /// Takes one permit of each, or of none.
@@ -96,13 +133,18 @@ pub async fn take(tx: &Tx, asks: &[Ask]) -> Result<Verdict, LedgerError> {
     let mut verdict = Verdict::Open;
     for ask in asks {
         let row = tx.limit(&ask.key.to_string()).await?;
-        verdict = later(verdict, judge(&row, ask, tx.now()));
+        verdict = later(verdict, judge_with(tx, &row, ask, tx.now()).await?);
         rows.push(row);
     }
     if verdict == Verdict::Open {
         for (ask, row) in asks.iter().zip(rows) {
-            let Some(rate) = ask.rate else { continue };
-            tx.put_limit(&ask.key.to_string(), &granted(row, rate, tx.now())).await?;
+            let posts = matches!(ask.key, Key::Creator(_));
+            if !posts && ask.rate.is_none() {
+                continue;
+            }
+            let row = if posts { posting(row, tx.now()) } else { row };
+            let row = ask.rate.map_or(row.clone(), |rate| granted(row, rate, tx.now()));
+            tx.put_limit(&ask.key.to_string(), &row).await?;
         }
     }
     Ok(verdict)
@@ -113,26 +155,25 @@ pub async fn take(tx: &Tx, asks: &[Ask]) -> Result<Verdict, LedgerError> {
 pub async fn refit(tx: &Tx, per_creator: Option<Rate>) -> Result<(), LedgerError> {
     for (name, mut row) in tx.limits().await? {
         let Some(rate) = per_creator.filter(|_| name.starts_with("publish/")) else { continue };
-        let cells = fitted(&row.cells, rate);
-        let open_at = cells.iter().copied().min().unwrap_or(0);
-        if open_at != row.open_at {
-            row.open_at = open_at;
-            row.cells = cells;
+        let before = row.open_at;
+        row.cells = fitted(&row.cells, rate);
+        row.open_at = open_at(&row, tx.now());
+        if row.open_at != before {
             tx.put_limit(&name, &row).await?;
         }
     }
     Ok(())
 }
 
-/// Closes a key until then, because TikTok said so. A later closing time stays.
-pub async fn close(tx: &Tx, key: &Key, until: i64, reason: Reason) -> Result<(), LedgerError> {
-    let mut row = tx.limit(&key.to_string()).await?;
-    if until > row.closed_until {
-        row.closed_until = until;
-        row.closed = Some(reason);
-        tx.put_limit(&key.to_string(), &row).await?;
+/// A creator who did not post within the day may be held up with all others who did not.
+async fn judge_with(session: &Session, row: &LimitRow, ask: &Ask, now: i64) -> Result<Verdict, LedgerError> {
+    let verdict = judge(row, ask, now);
+    if !matches!(ask.key, Key::Creator(_)) || row.posts.iter().any(|&post| post > now - DAY) {
+        return Ok(verdict);
     }
-    Ok(())
+    let newcomers = Ask { key: Key::Newcomers, rate: None };
+    let row = session.limit(&newcomers.key.to_string()).await?;
+    Ok(later(verdict, judge(&row, &newcomers, now)))
 }
 
 fn judge(row: &LimitRow, ask: &Ask, now: i64) -> Verdict {
@@ -141,13 +182,22 @@ fn judge(row: &LimitRow, ask: &Ask, now: i64) -> Verdict {
             row.closed.clone().unwrap_or_else(|| Reason::new("closed", format!("the limit {} is closed", ask.key)));
         return Verdict::Closed { until: row.closed_until, reason };
     }
+    if let Some(until) = day_full_until(row, now) {
+        let text = format!(
+            "TikTok took no more than {} posts of this account in 24 hours the last time; it goes on by itself",
+            row.posts_of_day(now - DAY).count()
+        );
+        return Verdict::Closed { until, reason: Reason::new("daily_cap", text) };
+    }
     let Some(rate) = ask.rate else { return Verdict::Open };
     let cells = fitted(&row.cells, rate);
     let free = cells.iter().map(|&taken_until| cell::decide(window(rate), taken_until, now));
     match free.filter_map(Result::err).min() {
         Some(until) if cells.iter().all(|&taken| cell::decide(window(rate), taken, now).is_err()) => {
             let text = match &ask.key {
-                Key::Edit => format!("the edit limit of {} in {} s is used up", rate.count, rate.window.as_secs()),
+                Key::Edit | Key::Newcomers => {
+                    format!("the edit limit of {} in {} s is used up", rate.count, rate.window.as_secs())
+                }
                 Key::Publish => {
                     format!("the publish limit of {} in {} s is used up", rate.count, rate.window.as_secs())
                 }
@@ -162,16 +212,52 @@ fn judge(row: &LimitRow, ask: &Ask, now: i64) -> Verdict {
     }
 }
 
+/// The first time from `now` on at which this row alone would let one through.
+pub fn opens_at(row: &LimitRow, rate: Option<Rate>, now: i64) -> i64 {
+    let cell = rate.map_or(0, |rate| fitted(&row.cells, rate).into_iter().min().unwrap_or(0));
+    now.max(row.closed_until).max(cell).max(day_full_until(row, now).unwrap_or(0))
+}
+
+/// How far apart its permits are in the long run: milliseconds.
+pub fn apart(rate: Rate) -> i64 {
+    i64::try_from(window(rate).as_millis()).unwrap_or(i64::MAX / 4) / i64::from(rate.count.max(1))
+}
+
 /// The row after a grant: the cell that has been free longest is taken.
-fn granted(mut row: LimitRow, rate: Rate, now: i64) -> LimitRow {
+pub fn granted(mut row: LimitRow, rate: Rate, now: i64) -> LimitRow {
     row.cells = fitted(&row.cells, rate);
     if let Some(oldest) = row.cells.iter_mut().min()
         && let Ok(taken_until) = cell::decide(window(rate), *oldest, now)
     {
         *oldest = taken_until;
     }
-    row.open_at = row.cells.iter().copied().min().unwrap_or(0);
+    row.open_at = open_at(&row, now);
     row
+}
+
+/// The row of a creator who posts: TikTok counts it in the day.
+fn posting(mut row: LimitRow, now: i64) -> LimitRow {
+    row.posts.retain(|&post| post > now - DAY - DAY_MARGIN);
+    row.posts.push(now);
+    let forgotten = row.posts.len().saturating_sub(REMEMBERED);
+    row.posts.drain(..forgotten);
+    row.open_at = open_at(&row, now);
+    row
+}
+
+/// When the next permit is free, as far as the row itself tells.
+fn open_at(row: &LimitRow, now: i64) -> i64 {
+    let cell = row.cells.iter().copied().min().unwrap_or(0);
+    cell.max(day_full_until(row, now).unwrap_or(0))
+}
+
+/// Until when a creator has posted as much as TikTok is known to take in a day.
+fn day_full_until(row: &LimitRow, now: i64) -> Option<i64> {
+    let cap = usize::try_from(row.day_cap.filter(|_| row.day_cap_until > now)?).unwrap_or(0).max(1);
+    let since = now - DAY - DAY_MARGIN;
+    let today: Vec<i64> = row.posts_of_day(since).collect();
+    let leaves = today.len().checked_sub(cap)?;
+    today.get(leaves).map(|post| post + DAY + DAY_MARGIN)
 }
 
 /// As many cells as the rate has now: a smaller rate keeps the latest grants, a larger one adds free cells.

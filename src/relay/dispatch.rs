@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::budget::Budget;
 use crate::config::{Rate, StagesConfig};
 use crate::event::Stage;
 use crate::ledger::{Released, Room, Tx};
+use crate::limit::{self, Ask};
 use crate::stream::{StreamError, Streams};
 use crate::task::Task;
 use crate::torture::{self, Point};
+
+/// What will have its permit so soon goes out already: two turns of the relay.
+const AHEAD: Duration = Duration::from_secs(2);
 
 /// How a process releases tasks; cheap to clone. Without Redis nothing is released: tasks wait in the ledger.
 #[derive(Clone)]
@@ -44,10 +49,29 @@ impl Dispatch {
         self.stages.publish.limit_per_account
     }
 
+    /// Of the workers that are alive; at least one's.
+    pub fn slots(&self, stage: Stage) -> usize {
+        let seen = self.slots[usize::from(stage != Stage::Edit)].load(Ordering::Relaxed);
+        seen.max(self.stages.of(stage).concurrency)
+    }
+
+    /// The room, and how much of it the stage's limit lets start soon.
+    pub async fn room_now(&self, tx: &Tx, stage: Stage) -> Result<Room, crate::ledger::LedgerError> {
+        Ok(Room { permits: self.permits(tx, stage).await?, ..self.room(stage) })
+    }
+
+    /// Permits that the stage's limit has now and will have before the next turn of the relay.
+    async fn permits(&self, tx: &Tx, stage: Stage) -> Result<Option<i64>, crate::ledger::LedgerError> {
+        let (key, rate) = match stage {
+            Stage::Edit => (limit::Key::Edit, self.stages.edit.limit),
+            Stage::Publish | Stage::Confirm => (limit::Key::Publish, self.stages.publish.limit),
+        };
+        limit::open_within(tx, tx.now(), AHEAD, &Ask { key, rate }).await
+    }
+
     pub fn room(&self, stage: Stage) -> Room {
         let config = self.stages.of(stage);
-        let slots = self.slots[usize::from(stage != Stage::Edit)].load(Ordering::Relaxed).max(config.concurrency);
-        Room::for_slots(slots, config.limit_per_account.map(|rate| rate.count))
+        Room::for_slots(self.slots(stage), config.limit_per_account.map(|rate| rate.count))
     }
 
     /// Whether an append could succeed, and may be made: Redis is there to be used, its plan's commands are not used up,
@@ -63,7 +87,8 @@ impl Dispatch {
             return Ok(Vec::new());
         }
         torture::at(Point::ReleaseRead);
-        let released = tx.release(stage, self.room(stage)).await?;
+        let room = self.room_now(tx, stage).await?;
+        let released = tx.release(stage, room).await?;
         if !released.is_empty() {
             torture::at(Point::ReleaseWriting);
         }

@@ -33,6 +33,7 @@ pub async fn run(engine: Engine) {
         engine.health.beat("relay");
         if let Some(streams) = engine.dispatch.streams() {
             streams.ask_again().await;
+            streams.look_for_lost();
         }
         let done = async {
             if !refitted {

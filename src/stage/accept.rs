@@ -73,7 +73,7 @@ impl<W: Work> Worker<W> {
     /// The entry, if it could be claimed. Where it is gone, or Redis is, the task runs all the same and acknowledges
     /// nothing.
     async fn claim(&self, entry: &str) -> Option<String> {
-        if !self.streams.connected() {
+        if !self.streams.usable(W::STAGE) {
             return None;
         }
         let claimed = async {

@@ -4,10 +4,10 @@ use serde_json::json;
 
 use super::{Admission, Engine, Work, millis, settle};
 use crate::event::{LeaseToken, Stage, TaskId};
-use crate::ledger::{LedgerError, TaskRow, Tx};
+use crate::ledger::{LedgerError, Pause, TaskRow, Tx};
 use crate::limit::STAGE_LIMIT;
 use crate::outcome::{Outcome, Reason};
-use crate::task::{Claim, Leased, Refused, State, Task};
+use crate::task::{Claim, HANDED_BACK, Leased, Refused, State, Task};
 use crate::torture::{self, Guard, Point};
 
 /// What became of the wish for a lease.
@@ -95,7 +95,16 @@ async fn granted<W: Work>(
         }
         Ok(Leased::Granted(granted)) => granted,
     };
-    if let Admission::Closed { until, reason } = admitted(&tx, work, &row).await? {
+    let paused = paused(&tx, &row).await?;
+    let admission = match &paused {
+        // It keeps its place: the release passes it over until the pause is over or somebody ends it.
+        Some(pause) => {
+            let place = Some(row.task.due_at).filter(|&due| due > HANDED_BACK);
+            Admission::Closed { until: place.unwrap_or(tx.now()), reason: Reason::new("paused", &pause.reason) }
+        }
+        None => work.admit(&tx, &row).await?,
+    };
+    if let Admission::Closed { until, reason } = admission {
         // All of the stage waits: what was read stays read, which costs no further command.
         if reason.code == STAGE_LIMIT
             && let Some(entry) = entry
@@ -108,7 +117,11 @@ async fn granted<W: Work>(
         let Ok(waiting) = row.task.postpone(until, reason.clone(), tx.now()) else { return Ok(Taken::Refused) };
         let waiting = Task { takeovers: granted.takeovers, ..waiting };
         tx.put_task(&row.task, &waiting).await?;
+        if interrupted {
+            settle::note_wait(&tx, &waiting).await?;
+        }
         if row.task.wait.as_ref().map(|wait| &wait.code) != Some(&reason.code) {
+            let until = paused.map_or(Some(until), |pause| pause.until);
             let detail = json!({ "code": reason.code, "text": reason.text, "until": until });
             tx.note(row.task.video, Some(W::STAGE), "parked", detail).await?;
         }
@@ -129,16 +142,15 @@ async fn granted<W: Work>(
     Ok(Taken::Granted(Box::new(TaskRow { task: granted, ..row })))
 }
 
-/// Not while a person has paused the stage or the account, and not before the stage itself agrees.
-async fn admitted<W: Work>(tx: &Tx, work: &W, row: &TaskRow) -> Result<Admission, LedgerError> {
-    for name in [format!("stage/{}", W::STAGE), format!("account/{}", row.account)] {
-        if let Some(pause) = tx.paused(&name).await? {
-            // Without an end it is due now, and the release passes it over until somebody resumes.
-            let until = pause.until.unwrap_or(tx.now());
-            return Ok(Admission::Closed { until, reason: Reason::new("paused", pause.reason) });
-        }
+/// What a person has paused that this task would be begun under. Asking TikTok what became of a post is no beginning.
+async fn paused(tx: &Tx, row: &TaskRow) -> Result<Option<Pause>, LedgerError> {
+    if row.task.stage == Stage::Confirm {
+        return Ok(None);
     }
-    work.admit(tx, row).await
+    match tx.paused(&Pause::name_of_stage(row.task.stage)).await? {
+        None => tx.paused(&Pause::name_of_account(&row.account)).await,
+        paused => Ok(paused),
+    }
 }
 
 /// Marks what was read ahead of a free slot (rule 3). Gives the entries whose task is not to be run: they are acknowledged.

@@ -14,7 +14,7 @@ use super::accept::InHand;
 use super::overdue::Overdue;
 use super::{Acks, Admission, Engine, Identity, Work, acks, doubt, lease, millis, settle, sweep, worker};
 use crate::event::Stage;
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, Pause};
 use crate::limit;
 use crate::outcome::{Reason, backoff};
 use crate::stream::{Delivery, Reader, StreamError, Streams, Woken};
@@ -132,6 +132,11 @@ impl<W: Work> Worker<W> {
             self.accept(left, &mut permits).await?;
             round.own_first = false;
         }
+        if self.paused().await?.is_some() {
+            self.take_over_abandoned(&mut permits).await?;
+            self.pause(self.engine.times.tick).await;
+            return Ok(());
+        }
         if self.sweep_is_due(round).await? {
             self.engine.acks.swept();
             sweep::sweep(self, &mut permits).await?;
@@ -216,7 +221,7 @@ impl<W: Work> Worker<W> {
     }
 
     pub(super) async fn look(&self) -> Result<Admission, LedgerError> {
-        if let Some(pause) = self.engine.ledger.paused(&format!("stage/{}", W::STAGE)).await? {
+        if let Some(pause) = self.paused().await? {
             let until = pause.until.unwrap_or(i64::MAX / 4);
             return Ok(Admission::Closed { until, reason: Reason::new("paused", pause.reason) });
         }
@@ -227,6 +232,11 @@ impl<W: Work> Worker<W> {
             return Ok(Admission::Closed { until, reason });
         }
         self.work.look(&self.engine.ledger).await
+    }
+
+    /// A person's word: nothing is read and no command is sent until it is over.
+    async fn paused(&self) -> Result<Option<Pause>, LedgerError> {
+        self.engine.ledger.paused(&Pause::name_of_stage(W::STAGE)).await
     }
 
     /// A blocking read that ends early when the ledger has something for this worker.
@@ -338,13 +348,13 @@ impl<W: Work> Worker<W> {
         while !self.stopping() {
             self.beat();
             let left = next.saturating_duration_since(tokio::time::Instant::now());
-            let connected = reader.is_none_or(Reader::connected);
-            if connected && left.is_zero() {
+            let usable = reader.is_none_or(Reader::usable);
+            if usable && left.is_zero() {
                 return;
             }
             self.take_over_meanwhile().await;
             let tick = self.engine.times.tick;
-            self.pause(if connected { left.min(tick) } else { tick }).await;
+            self.pause(if usable { left.min(tick) } else { tick }).await;
         }
     }
 

@@ -34,7 +34,10 @@ impl Streams {
                 client.xadd(stream, false, cap.clone(), XID::Auto, fields.to_vec()).await
             })
             .await;
-        note(self.appending(), &appended);
+        // A connection that fails has an outage of its own in the log, which ends with it and not at the next append.
+        if appended.is_ok() || self.link(stage).connected() {
+            note(self.appending(), &appended);
+        }
         let id: String = appended?;
         self.appended(stage, &id);
         Ok(id)

@@ -69,7 +69,7 @@ pub(super) struct Inner {
 const COMMANDS: &str = "the connection to Redis";
 const READING: &str = "reading from Redis";
 
-/// For how long a failed append speaks against Redis in a process that appends nothing more.
+/// For how long a failure speaks against a Redis that has not been asked since.
 const RECENT: Duration = Duration::from_secs(60);
 
 /// How far a stream may be trimmed, as far as is known.
@@ -90,8 +90,7 @@ impl Streams {
             config.tls = Some(tls::trusting(&options.authorities)?.into());
         }
         let quota = Arc::new(Quota::new(options.quota_pauses.0, options.quota_pauses.1));
-        let witnesses =
-            || Witnesses { meter: meter.clone(), quota: quota.clone(), outage: Arc::new(Outage::of(COMMANDS)) };
+        let witnesses = || Witnesses::of(COMMANDS, &meter, &quota);
         let links = match Nodes::of(&config) {
             None => vec![Link::open(&config, &options, witnesses(), None).await?],
             Some(nodes) => {
@@ -149,11 +148,33 @@ impl Streams {
         }
     }
 
+    /// In a cluster: looks now and then for a stream whose node was lost. Elsewhere a lost connection comes back by itself;
+    /// here only the next command would bring it back, and until then nobody would know that it can be had. Returns at once.
+    pub fn look_for_lost(&self) {
+        if !self.clustered() || self.over_quota().is_some() {
+            return;
+        }
+        let lost = |stage: &Stage| !self.link(*stage).connected() || self.link(*stage).outage().why().is_some();
+        for stage in Stage::STREAMED.into_iter().filter(lost) {
+            let link = self.link(stage).clone();
+            if link.may_look() {
+                tokio::spawn(async move { find(&link, stage).await.ok() });
+            }
+        }
+    }
+
+    /// Whether a command of this stage may get through. Costs no command.
+    pub fn usable(&self, stage: Stage) -> bool {
+        self.link(stage).usable() && self.over_quota().is_none()
+    }
+
     /// Why Redis can't be used right now, as far as is known. Costs no command.
     pub fn trouble(&self) -> Option<String> {
-        let full = || self.inner.appending.why().filter(|_| self.inner.appending.calm_for() < RECENT);
+        let recent = |outage: &Outage| outage.why().filter(|_| outage.calm_for() < RECENT);
+        let full = || recent(&self.inner.appending);
         let lost = || (!self.connected()).then(|| "Redis is not available: the connection is lost".to_owned());
-        let links = || self.inner.links.iter().find_map(|link| link.outage().why());
+        let why = |link: &Link| if link.connected() { recent(link.outage()) } else { link.outage().why() };
+        let links = || self.inner.links.iter().find_map(why);
         self.over_quota().or_else(links).or_else(full).or_else(lost)
     }
 
@@ -190,8 +211,7 @@ impl Streams {
         let inner = &self.inner;
         let route = self.link(stage).route().map(Route::again);
         inner.quota.open()?;
-        let (meter, quota) = (inner.meter.clone(), inner.quota.clone());
-        let witnesses = Witnesses { meter, quota, outage: Arc::new(Outage::of(READING)) };
+        let witnesses = Witnesses::of(READING, &inner.meter, &inner.quota);
         Link::open(&inner.config, &inner.options, witnesses, route).await
     }
 

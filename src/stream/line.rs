@@ -135,8 +135,10 @@ impl Inner {
         let made = client.init().await.map_err(StreamError::from);
         self.witnesses.quota.heard(&made);
         // Before the first success it is the caller's to tell: a start that fails has its own words.
-        if made.is_ok() || self.had.load(Ordering::SeqCst) {
-            note(&self.witnesses.outage, &made);
+        match &made {
+            Ok(_) => self.witnesses.let_in(),
+            Err(_) if self.had.load(Ordering::SeqCst) => note(&self.witnesses.outage, &made),
+            Err(_) => {}
         }
         if !matches!(made, Ok(_) | Err(StreamError::QuotaExceeded(_))) {
             driver.misses += 1;
@@ -169,7 +171,7 @@ impl Inner {
 
     /// It was lost and made anew, by fred.
     async fn made_anew(&self) {
-        self.witnesses.outage.worked();
+        self.witnesses.let_in();
         self.count_set_up();
         let idle = self.carried.swap(0, Ordering::SeqCst) == 0;
         let failed = self.failed.swap(false, Ordering::SeqCst);

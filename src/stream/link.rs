@@ -1,7 +1,8 @@
 //! One connection to Redis, and how a command goes over it.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
 
 use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
@@ -30,6 +31,31 @@ pub(super) struct Witnesses {
     pub(super) meter: Meter,
     pub(super) quota: Arc<Quota>,
     pub(super) outage: Arc<Outage>,
+    /// Whoever answered last could not serve: a replica, or a node without the stream. Such a one lets us in, too.
+    misled: Arc<AtomicBool>,
+}
+
+impl Witnesses {
+    /// Of a connection that the log calls so.
+    pub(super) fn of(what: &'static str, meter: &Meter, quota: &Arc<Quota>) -> Self {
+        Self { meter: meter.clone(), quota: quota.clone(), outage: Arc::new(Outage::of(what)), misled: Arc::default() }
+    }
+
+    pub(super) fn let_in(&self) {
+        if !self.misled.load(Ordering::Relaxed) {
+            self.outage.worked();
+        }
+    }
+
+    fn misled(&self) {
+        self.misled.store(true, Ordering::Relaxed);
+    }
+
+    fn served(&self) {
+        if self.misled.swap(false, Ordering::Relaxed) {
+            self.outage.worked();
+        }
+    }
 }
 
 /// A connection that comes back by itself; cheap to clone.
@@ -48,6 +74,8 @@ struct Inner {
     moves: tokio::sync::Mutex<Moves>,
     /// Commands in a row that got no answer on a connection that seems to stand.
     unheard: AtomicU32,
+    /// When somebody looked for it last without having a command for it.
+    looked: Mutex<Option<Instant>>,
 }
 
 /// Changes of node. Many commands may learn at once that one is due; the first one makes it.
@@ -77,6 +105,7 @@ impl Link {
                 route,
                 moves: tokio::sync::Mutex::default(),
                 unheard: AtomicU32::new(0),
+                looked: Mutex::default(),
             }),
         })
     }
@@ -107,10 +136,15 @@ impl Link {
         let Some(route) = &self.inner.route else {
             return Ok(self.send_once(purpose, &command).await??);
         };
+        let failed = |error: StreamError| {
+            self.outage().failed(&error);
+            error
+        };
         let mut before = self.inner.moves.lock().await.number;
         if !self.connected() {
             let Inner { config, options, witnesses, .. } = &*self.inner;
-            self.change(before, connect_any(config, options, witnesses, route)).await?;
+            witnesses.misled();
+            self.change(before, connect_any(config, options, witnesses, route)).await.map_err(failed)?;
             before = self.inner.moves.lock().await.number;
         }
         let answer = self.send_once(purpose, &command).await?;
@@ -118,14 +152,14 @@ impl Link {
         route.moved(&to);
         let config = at(&self.inner.config, route.owner());
         if self.change(before, connect(&config, &self.inner.options, &self.inner.witnesses)).await.is_err() {
-            return Err(away(&to));
+            return Err(failed(away(&to)));
         }
         let answer = self.send_once(purpose, &command).await?;
         match moved(&answer) {
             None => Ok(answer?),
             Some(to) => {
                 route.moved(&to);
-                Err(away(&to))
+                Err(failed(away(&to)))
             }
         }
     }
@@ -137,9 +171,16 @@ impl Link {
         let client = self.line().ready().await?;
         self.inner.witnesses.meter.count(purpose, 1);
         let answer = command(client).await;
+        let replica =
+            matches!(&answer, Err(error) if matches!(StreamError::from(error.clone()), StreamError::Replica(_)));
+        if replica || moved(&answer).is_some() {
+            self.inner.witnesses.misled();
+        } else if answer.is_ok() {
+            self.inner.witnesses.served();
+        }
         let useless = match &answer {
             // A replica answers well enough, and would for ever.
-            Err(error) if matches!(StreamError::from(error.clone()), StreamError::Replica(_)) => UNHEARD,
+            _ if replica => UNHEARD,
             Err(error) if *error.kind() == ErrorKind::Timeout && self.connected() => 1,
             _ => 0,
         };
@@ -169,9 +210,7 @@ impl Link {
 
     async fn replace(self) {
         self.outage().failed(&"Redis does not answer, or is a replica: the connection is replaced");
-        if self.reconnect().await {
-            self.outage().worked();
-        }
+        self.reconnect().await;
         self.inner.unheard.store(0, Ordering::Relaxed);
     }
 
@@ -185,6 +224,21 @@ impl Link {
     /// Whether it stands, or rests and could be had. Costs no command.
     pub(super) fn connected(&self) -> bool {
         self.line().stands()
+    }
+
+    /// Whether a command may get through: in a cluster it finds a node for itself.
+    pub(super) fn usable(&self) -> bool {
+        self.inner.route.is_some() || self.connected()
+    }
+
+    /// True once in each of the pauses that lie between two attempts to connect.
+    pub(super) fn may_look(&self) -> bool {
+        let mut looked = self.inner.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        if looked.is_some_and(|looked| looked.elapsed() < self.inner.options.longest_pause) {
+            return false;
+        }
+        *looked = Some(Instant::now());
+        true
     }
 
     /// Its id at the server, by which another connection can wake it.

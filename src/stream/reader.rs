@@ -50,9 +50,9 @@ impl Reader {
         Ok(Self { inner: Arc::new(Inner { streams: streams.clone(), link, stage, consumer: consumer.to_owned() }) })
     }
 
-    /// Whether the reading connection stands. Costs no command.
-    pub fn connected(&self) -> bool {
-        self.inner.link.connected()
+    /// Whether a read may get through. Costs no command.
+    pub fn usable(&self) -> bool {
+        self.inner.link.usable()
     }
 
     pub fn consumer(&self) -> &str {

@@ -1,19 +1,26 @@
 //! Every refusal has its class, and this file is the one table of them.
 //!
-//! The data: [`CODES`] (the API's `error.code`), [`FAIL_REASONS`] (why TikTok gave a video up after it had the bytes)
-//! and [`OAUTH`] (the flat errors of the token routes) map TikTok's words to a [`Class`] and a sentence for people. A
-//! code that stands in none of them is classified by its HTTP status and shown whole.
+//! [`REFUSALS`] maps TikTok's words to a [`Class`] and a sentence for people, by the [`Place`] where TikTok says them. A
+//! code that does not stand there is shown whole; what its HTTP status leaves open is unknown, and ends with a person.
 
 use crate::outcome::Reason;
 
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 24 * 60 * MINUTE;
+/// How long a 5xx's `Retry-After` may close everything.
+const LONGEST_OUTAGE: i64 = 10 * MINUTE;
 
 /// Whom a closed limit holds up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Key {
     Account,
+    /// An account that has posted as much as it may in a day.
+    AccountDay,
+    /// Every account that did not post within the day: TikTok counts the app's posting users, and those that it has
+    /// counted go on.
+    Newcomers,
     App,
+    /// TikTok itself wants to be left alone.
     All,
 }
 
@@ -40,6 +47,8 @@ pub enum Class {
     OutcomeUnknown,
 }
 
+const ANSWER_LOST: &str = "answer_lost";
+
 /// TikTok, or the way to it, said no.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text} ({code})")]
@@ -61,6 +70,11 @@ impl Refusal {
         Reason::new(self.code.clone(), self.text.clone())
     }
 
+    /// TikTok said no with a word that is new to us: what it means, a person has to find out.
+    pub fn is_new_to_us(&self) -> bool {
+        self.class == Class::OutcomeUnknown && self.http != 0 && self.code != ANSWER_LOST
+    }
+
     /// A refusal of our own making: the connection was never made, or a check failed before anything was sent.
     pub fn ours(class: Class, code: &str, text: impl Into<String>) -> Self {
         Self { class, code: code.to_owned(), text: text.into(), http: 0, log_id: None, date: None }
@@ -73,161 +87,175 @@ impl Refusal {
 
     /// Something was sent and the answer did not come, or made no sense.
     pub fn answer_lost(text: impl Into<String>) -> Self {
-        Self::ours(Class::OutcomeUnknown, "answer_lost", text)
+        Self::ours(Class::OutcomeUnknown, ANSWER_LOST, text)
     }
 }
 
-/// One row of a table.
+/// Where TikTok says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// `error.code` of the API.
+    Api,
+    /// `fail_reason` of a status FAILED.
+    FailReason,
+    /// `error` of the OAuth routes.
+    OAuth,
+}
+
+/// One row of the table.
 #[derive(Debug, Clone, Copy)]
 pub struct Known {
+    pub place: Place,
     pub code: &'static str,
     pub class: Class,
     pub text: &'static str,
 }
 
-const fn known(code: &'static str, class: Class, text: &'static str) -> Known {
-    Known { code, class, text }
+const fn api(code: &'static str, class: Class, text: &'static str) -> Known {
+    Known { place: Place::Api, code, class, text }
+}
+
+const fn failed(code: &'static str, class: Class, text: &'static str) -> Known {
+    Known { place: Place::FailReason, code, class, text }
+}
+
+const fn oauth(code: &'static str, class: Class, text: &'static str) -> Known {
+    Known { place: Place::OAuth, code, class, text }
 }
 
 const fn throttled(key: Key, pause: i64) -> Class {
     Class::Throttled { key, pause }
 }
 
-/// `error.code` of the API.
-pub static CODES: &[Known] = &[
-    known("invalid_param", Class::Bug, "TikTok refused a field of our request"),
-    known("invalid_params", Class::Bug, "TikTok refused a field of our request"),
-    known("invalid_publish_id", Class::Bug, "TikTok does not know this upload"),
-    known(
+/// Every refusal that TikTok's pages tell of.
+pub static REFUSALS: &[Known] = &[
+    api("invalid_param", Class::Bug, "TikTok refused a field of our request"),
+    api("invalid_params", Class::Bug, "TikTok refused a field of our request"),
+    api("invalid_publish_id", Class::Bug, "TikTok does not know this upload"),
+    api(
         "token_not_authorized_for_specified_publish_id",
         Class::Bug,
         "this upload belongs to another account than the one we asked with",
     ),
-    known("publish_not_cancellable", Class::PermanentForVideo, "TikTok can no longer cancel this post"),
-    known(
+    api("publish_not_cancellable", Class::PermanentForVideo, "TikTok can no longer cancel this post"),
+    api(
         "scope_permission_missed",
         Class::NeedsReconnect,
         "the account did not allow this; connect it again and allow posting",
     ),
-    known("invalid_file_upload", Class::PermanentForVideo, "TikTok does not take this file; upload another one"),
-    known("access_token_invalid", Class::TokenExpired, "the access token is no longer good"),
-    known(
+    api("invalid_file_upload", Class::PermanentForVideo, "TikTok does not take this file; upload another one"),
+    api("access_token_invalid", Class::TokenExpired, "the access token is no longer good"),
+    api(
         "scope_not_authorized",
         Class::NeedsReconnect,
         "the account did not allow posting; connect it again and allow it",
     ),
-    known(
+    api(
         "spam_risk_too_many_posts",
-        throttled(Key::Account, DAY),
+        throttled(Key::AccountDay, DAY),
         "this account has reached TikTok's number of posts for a day; it goes on by itself",
     ),
-    known(
+    api(
         "spam_risk_user_banned_from_posting",
         Class::PermanentForAccount,
         "TikTok has banned this account from posting; look into the TikTok app",
     ),
-    known(
+    api(
         "reached_active_user_cap",
-        throttled(Key::App, DAY),
-        "the app has reached TikTok's number of posting accounts for a day; it goes on by itself",
+        throttled(Key::Newcomers, DAY),
+        "the app has reached TikTok's number of posting accounts for a day; accounts that have posted in these 24 hours go on, \
+         the others wait and go on by themselves",
     ),
-    known(
+    api(
         "unaudited_client_can_only_post_to_private_accounts",
         Class::PermanentForAccount,
         "until TikTok has audited the app it posts to private accounts only; set the account to private",
     ),
-    known(
+    api(
         "privacy_level_option_mismatch",
         Class::NeedsChange,
         "the account does not allow this privacy level; choose one that it offers",
     ),
-    known(
+    api(
         "url_ownership_unverified",
         Class::PermanentForVideo,
         "TikTok does not know that the video's address is ours; post it as an upload",
     ),
-    known(
+    api(
         "spam_risk_too_many_pending_share",
         throttled(Key::Account, DAY),
         "this account has too many unfinished posts at TikTok; it goes on by itself",
     ),
-    known(
+    api(
         "spam_risk",
-        Class::PermanentForVideo,
-        "TikTok takes this post for spam; change the video or its title, and look into the TikTok app",
-    ),
-    known("rate_limit_exceeded", throttled(Key::Account, MINUTE), "too many requests for this account in a minute"),
-    known("internal_error", Class::Transient, "TikTok has trouble of its own"),
-];
-
-/// `fail_reason` of a status FAILED. `Transient` and `Throttled` are those that allow another init.
-pub static FAIL_REASONS: &[Known] = &[
-    known("internal", Class::Transient, "TikTok failed to process the video, and allows another try"),
-    known("video_pull_failed", Class::Transient, "TikTok could not fetch the video, and allows another try"),
-    known("photo_pull_failed", Class::Transient, "TikTok could not fetch the photo, and allows another try"),
-    known("publish_cancelled", Class::Transient, "the post was cancelled at TikTok, which allows another try"),
-    known(
-        "spam_risk_too_many_posts",
         throttled(Key::Account, DAY),
+        "TikTok takes this account's posts for spam; look into the TikTok app. It goes on by itself",
+    ),
+    api("rate_limit_exceeded", throttled(Key::Account, MINUTE), "too many requests for this account in a minute"),
+    api("internal_error", Class::Transient, "TikTok has trouble of its own"),
+    // Of these, `Transient` and `Throttled` are the reasons that allow another init.
+    failed("internal", Class::Transient, "TikTok failed to process the video, and allows another try"),
+    failed("video_pull_failed", Class::Transient, "TikTok could not fetch the video, and allows another try"),
+    failed("photo_pull_failed", Class::Transient, "TikTok could not fetch the photo, and allows another try"),
+    failed("publish_cancelled", Class::Transient, "the post was cancelled at TikTok, which allows another try"),
+    failed(
+        "spam_risk_too_many_posts",
+        throttled(Key::AccountDay, DAY),
         "this account has reached TikTok's number of posts for a day; it goes on by itself",
     ),
-    known(
+    failed(
         "file_format_check_failed",
         Class::PermanentForVideo,
         "TikTok does not take this file format; upload an MP4 with H.264",
     ),
-    known(
+    failed(
         "duration_check_failed",
         Class::PermanentForVideo,
         "the video is too long or too short for this account; upload one of another length",
     ),
-    known(
+    failed(
         "frame_rate_check_failed",
         Class::PermanentForVideo,
         "TikTok takes 23 to 60 frames a second; upload a video with such a rate",
     ),
-    known(
+    failed(
         "picture_size_check_failed",
         Class::PermanentForVideo,
         "TikTok takes 360 to 4096 pixels a side; upload a video of such a size",
     ),
-    known("spam_risk", Class::PermanentForVideo, "TikTok takes this post for spam; look into the TikTok app"),
-    known("spam_risk_text", Class::PermanentForVideo, "TikTok takes the title for spam; change it"),
-    known(
+    failed("spam_risk", Class::PermanentForVideo, "TikTok takes this post for spam; look into the TikTok app"),
+    failed("spam_risk_text", Class::PermanentForVideo, "TikTok takes the title for spam; change it"),
+    failed(
         "spam_risk_user_banned_from_posting",
         Class::PermanentForAccount,
         "TikTok has banned this account from posting; look into the TikTok app",
     ),
-    known(
+    failed(
         "auth_removed",
         Class::NeedsReconnect,
         "the account's owner removed the app at TikTok; connect the account again",
     ),
-];
-
-/// `error` of the OAuth routes.
-pub static OAUTH: &[Known] = &[
-    known("invalid_request", Class::Bug, "TikTok refused our OAuth request"),
-    known(
+    oauth("invalid_request", Class::Bug, "TikTok refused our OAuth request"),
+    oauth(
         "invalid_client",
         Class::Bug,
         "TikTok does not know the app; check TIKTOK_CLIENT_KEY and TIKTOK_CLIENT_SECRET",
     ),
-    known("invalid_grant", Class::NeedsReconnect, "TikTok no longer takes this login; connect the account again"),
-    known("invalid_scope", Class::Bug, "the app may not ask for these permissions; add them at TikTok"),
-    known("unauthorized_client", Class::Bug, "the app may not do this; check its settings at TikTok"),
-    known("unsupported_grant_type", Class::Bug, "TikTok does not know this kind of grant"),
-    known("unsupported_response_type", Class::Bug, "TikTok does not know this kind of answer"),
-    known("access_denied", Class::NeedsReconnect, "the account's owner did not agree; connect the account again"),
-    known("access_token_invalid", Class::TokenExpired, "the access token is no longer good"),
-    known("rate_limit_exceeded", throttled(Key::App, MINUTE), "too many OAuth requests"),
-    known("internal_error", Class::Transient, "TikTok has trouble of its own"),
-    known("server_error", Class::Transient, "TikTok has trouble of its own"),
-    known("temporarily_unavailable", Class::Transient, "TikTok has trouble of its own"),
+    oauth("invalid_grant", Class::NeedsReconnect, "TikTok no longer takes this login; connect the account again"),
+    oauth("invalid_scope", Class::Bug, "the app may not ask for these permissions; add them at TikTok"),
+    oauth("unauthorized_client", Class::Bug, "the app may not do this; check its settings at TikTok"),
+    oauth("unsupported_grant_type", Class::Bug, "TikTok does not know this kind of grant"),
+    oauth("unsupported_response_type", Class::Bug, "TikTok does not know this kind of answer"),
+    oauth("access_denied", Class::NeedsReconnect, "the account's owner did not agree; connect the account again"),
+    oauth("access_token_invalid", Class::TokenExpired, "the access token is no longer good"),
+    oauth("rate_limit_exceeded", throttled(Key::App, MINUTE), "too many OAuth requests"),
+    oauth("internal_error", Class::Transient, "TikTok has trouble of its own"),
+    oauth("server_error", Class::Transient, "TikTok has trouble of its own"),
+    oauth("temporarily_unavailable", Class::Transient, "TikTok has trouble of its own"),
 ];
 
-fn find(table: &'static [Known], code: &str) -> Option<&'static Known> {
-    table.iter().find(|known| known.code == code)
+fn find(place: Place, code: &str) -> Option<&'static Known> {
+    REFUSALS.iter().find(|known| known.place == place && known.code == code)
 }
 
 /// What an answer's head says.
@@ -242,12 +270,12 @@ pub struct Head {
 
 /// A refusal in the API's envelope.
 pub fn of_code(head: Head, code: &str, message: &str, log_id: Option<String>) -> Refusal {
-    refusal(find(CODES, code), head, code, message, log_id)
+    refusal(find(Place::Api, code), head, code, message, log_id)
 }
 
 /// A refusal of an OAuth route.
 pub fn of_oauth(head: Head, error: &str, description: &str, log_id: Option<String>) -> Refusal {
-    refusal(find(OAUTH, error), head, error, description, log_id)
+    refusal(find(Place::OAuth, error), head, error, description, log_id)
 }
 
 /// An answer without a body that we understand. A redirect, 403, 404 or the like is then not the API's word but that of
@@ -257,20 +285,19 @@ pub fn of_http(head: Head, body: &str) -> Refusal {
     if seen.is_empty() {
         seen.push_str("no body");
     }
-    let text = match class_of_http(head.http) {
-        Class::Bug if head.http == 400 => None,
-        Class::Bug | Class::PermanentForVideo => {
-            Some(Known { code: "", class: Class::Transient, text: "something answered that is not TikTok's API" })
-        }
+    let elsewhere = "something answered that is not TikTok's API";
+    let known = match (head.http, class_of_http(head.http)) {
+        (400, _) => Some(api("", Class::Bug, "TikTok refused our request")),
+        (_, Class::OutcomeUnknown) => Some(api("", Class::Transient, elsewhere)),
         _ => None,
     };
-    refusal(text.as_ref(), head, &format!("http_{}", head.http), &seen, None)
+    refusal(known.as_ref(), head, &format!("http_{}", head.http), &seen, None)
 }
 
 /// What TikTok gave as the reason of FAILED. An unknown one allows no other try: only a known one may.
 pub fn of_fail_reason(fail_reason: Option<&str>, date: Option<i64>) -> Refusal {
     let code = fail_reason.filter(|code| !code.is_empty()).unwrap_or("no_reason_given");
-    let (class, text) = match find(FAIL_REASONS, code) {
+    let (class, text) = match find(Place::FailReason, code) {
         Some(known) => (known.class, known.text.to_owned()),
         None => (Class::PermanentForVideo, format!("TikTok failed the post with a reason that is new to us: {code}")),
     };
@@ -290,8 +317,8 @@ fn refusal(known: Option<&Known>, head: Head, code: &str, message: &str, log_id:
     };
     let class = match (class, head.retry_after) {
         (Class::Throttled { key, .. }, Some(pause)) => Class::Throttled { key, pause },
-        // A 5xx that names a time wants to be left alone until then.
-        (Class::Transient, Some(pause)) => Class::Throttled { key: Key::Account, pause },
+        // A 5xx that names a time wants to be left alone until then, by everybody.
+        (Class::Transient, Some(pause)) => Class::Throttled { key: Key::All, pause: pause.min(LONGEST_OUTAGE) },
         (class, _) => class,
     };
     let words = known.map_or("TikTok refused with a code that is new to us", |known| known.text);
@@ -299,17 +326,14 @@ fn refusal(known: Option<&Known>, head: Head, code: &str, message: &str, log_id:
     Refusal { class, code: code.to_owned(), text, http: head.http, log_id, date: head.date }
 }
 
-/// The class of a code that stands in no table.
+/// The class of a code that does not stand in the table. Where the status does not say that a repeat helps, nothing is
+/// known, and a person looks when it says no again and again.
 fn class_of_http(http: u16) -> Class {
     match http {
         401 => Class::TokenExpired,
-        403 => Class::PermanentForVideo,
         429 => Class::Throttled { key: Key::Account, pause: MINUTE },
         408 | 425 | 500..=599 => Class::Transient,
-        // TikTok sends refusals of an account or the app with 200: of an unknown one nothing is known.
-        200..=299 => Class::OutcomeUnknown,
-        // A redirect, any other 4xx: nothing that a repeat would mend.
-        _ => Class::Bug,
+        _ => Class::OutcomeUnknown,
     }
 }
 
@@ -318,13 +342,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_table_says_two_things_about_one_code() {
-        for table in [CODES, FAIL_REASONS, OAUTH] {
-            let mut codes: Vec<_> = table.iter().map(|known| known.code).collect();
-            codes.sort_unstable();
-            codes.dedup();
-            assert_eq!(codes.len(), table.len());
-        }
+    fn the_table_does_not_say_two_things_about_one_code() {
+        let mut codes = std::collections::HashSet::new();
+        assert!(REFUSALS.iter().all(|known| codes.insert((known.place, known.code))));
     }
 
     #[test]
@@ -334,9 +354,11 @@ mod tests {
         assert_eq!(new.class, Class::Transient);
         assert!(new.to_string().contains("brand_new") && new.to_string().contains("words of theirs"), "{new}");
         assert_eq!(of_code(head(429), "x", "", None).class, throttled(Key::Account, MINUTE));
-        assert_eq!(of_code(head(400), "x", "", None).class, Class::Bug);
-        assert_eq!(of_code(head(403), "x", "", None).class, Class::PermanentForVideo);
-        assert_eq!(of_code(head(200), "x", "", None).class, Class::OutcomeUnknown);
+        for http in [200, 400, 403, 404, 451] {
+            let refusal = of_code(head(http), "x", "", None);
+            assert!(refusal.class == Class::OutcomeUnknown && refusal.is_new_to_us(), "{http}");
+        }
+        assert!(!Refusal::answer_lost("").is_new_to_us());
         for http in [302, 403, 404, 405, 502] {
             assert_eq!(of_http(head(http), "<html>").class, Class::Transient, "{http}");
         }

@@ -105,11 +105,19 @@ async fn is_ours(ledger: &Ledger, media: &Media) -> Result<(), UpkeepError> {
             id
         }
     };
-    match media.put(OWNER, ours.clone().into()).await {
-        Ok(_) => Ok(()),
-        Err(MediaError::Exists(_)) => Err(UpkeepError::Foreign(owner(media).await?.unwrap_or_default())),
-        Err(error) => Err(error.into()),
+    // A read is the cheaper one where requests are paid for, and the mark is missing only once.
+    let mark = match owner(media).await? {
+        Some(mark) => mark,
+        None => match media.put(OWNER, ours.clone().into()).await {
+            Ok(_) => return Ok(()),
+            Err(MediaError::Exists(_)) => owner(media).await?.unwrap_or_default(),
+            Err(error) => return Err(error.into()),
+        },
+    };
+    if mark == ours {
+        return Ok(());
     }
+    Err(UpkeepError::Foreign(mark))
 }
 
 /// The installation that has marked a store as its own.

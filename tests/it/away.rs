@@ -1,5 +1,6 @@
 //! Each service goes away and comes back under real processes that have work: uploads, what runs, what waits, and the log.
 
+mod cluster;
 mod database;
 mod redis;
 mod start;
@@ -63,6 +64,27 @@ async fn upload(fleet: &Fleet, account: &str, title: &str) -> Answer {
     Answer::of(request.multipart(form)).await
 }
 
+/// Asks for everything that the API has, about one video and one account, and gives what was not answered with a 503 that
+/// says when to come again.
+async fn not_unavailable(fleet: &Fleet, routes: &Value, video: &str, account: &str) -> Vec<String> {
+    let mut others = Vec::new();
+    for (path, methods) in routes["paths"].as_object().expect("paths") {
+        let id = if path.contains("/accounts/") { account } else { video };
+        let asked = path.split('/').map(|part| if part.starts_with('{') { id } else { part });
+        let asked = fleet.url(&format!("{}?state=a&code=b", asked.collect::<Vec<_>>().join("/")));
+        for method in methods.as_object().expect("methods").keys() {
+            let method = method.to_uppercase().parse().expect("a method");
+            let request = reqwest::Client::new().request(method, &asked).bearer_auth(&fleet.key);
+            let answer = Answer::of(request.json(&serde_json::json!({ "key": fleet.key }))).await;
+            if (answer.status, answer.retry_after.is_some()) != (503, true) {
+                others.push(format!("{path}: {}", answer.status));
+            }
+        }
+    }
+    others.sort();
+    others
+}
+
 /// Videos of which the local store has anything.
 fn objects(fleet: &Fleet) -> usize {
     let folders = std::fs::read_dir(fleet.data().join("objects/videos")).into_iter().flatten().flatten();
@@ -75,9 +97,11 @@ fn troubles(fleet: &Fleet, process: &str) -> Vec<String> {
     fleet.log(process).lines().filter(said).map(str::to_owned).collect()
 }
 
+/// A few lines, and now and then that it still fails, which `outage` keeps rare.
 fn logs_are_readable(fleet: &Fleet, processes: &[&str]) {
     for process in processes {
-        let lines = troubles(fleet, process);
+        let mut lines = troubles(fleet, process);
+        lines.retain(|line| !line.contains(" still fails "));
         assert!(lines.len() < 10, "{process}: {lines:#?}");
     }
 }

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use reqwest::Response;
 use serde_json::Value;
 use subiteya::account::connect::{Answer, Bearer, Connect, ConnectError};
+use subiteya::account::{self, NewTokens};
 use subiteya::ledger::{AccountState, Ledger};
 use subiteya::limit;
 use subiteya::outcome::Reason;
-use subiteya::sandbox::{Options, Sandbox};
+use subiteya::sandbox::{Filter, Kind, Options, Sandbox};
 use url::Url;
 
 use crate::fixture::{Server, client_of, vault};
@@ -75,6 +76,11 @@ impl World {
         let visit = self.visit(key, query).await;
         let back = self.decide(&visit, &[("name", name), ("decision", "approve")]).await;
         told(self.back(&back, Some(key), &[], false).await).await
+    }
+
+    async fn remove(&self, id: &str) -> (u16, Value) {
+        let request = self.server.client.delete(self.server.url(&format!("/api/accounts/{id}")));
+        told(request.bearer_auth(&self.server.alice).send().await.expect("an answer")).await
     }
 
     async fn accounts(&self, key: &str) -> Vec<Value> {
@@ -165,8 +171,8 @@ async fn connecting_again_keeps_the_account_and_ends_its_reconnect() {
 
     let (status, other) = world.connect(&world.server.alice, &format!("?accountId={id}"), "bob").await;
     assert_eq!((status, &other["code"]), (409, &"other_creator".into()), "another creator is no reconnect");
-    let gone = world.server.client.delete(world.server.url(&format!("/api/accounts/{id}")));
-    assert_eq!(gone.bearer_auth(&world.server.alice).send().await.expect("an answer").status(), 204);
+    let (status, gone) = world.remove(&id).await;
+    assert_eq!((status, &gone["revoked"]), (200, &true.into()), "{gone}");
     let (_, back) = world.connect(&world.server.alice, "", "ada").await;
     assert_eq!(back["account"]["id"], id.as_str(), "also after it was removed");
 }
@@ -218,7 +224,7 @@ async fn what_goes_wrong_at_tiktok_ends_in_a_sentence() {
     };
     let refused = end(&back(&[("name", "ada"), ("decision", "refuse")]).await).await;
     assert_eq!((refused.0, refused.1.as_str()), (403, "access_denied"));
-    assert!(refused.2.contains("you did not agree"), "{}", refused.2);
+    assert!(refused.2.contains("you did not agree") && refused.2.contains("nothing has changed"), "{}", refused.2);
 
     let less = [yes[0], yes[1], ("chosen", "yes"), ("scope", "user.info.basic")];
     let missing = end(&back(&less).await).await;
@@ -291,4 +297,49 @@ async fn tiktok_sends_people_back_to_us_and_nowhere_else() {
     assert_eq!(unusable.status(), 409);
     let plain = Server::start().await;
     assert_eq!(plain.get(&plain.alice, "/api/accounts/connect").await.status(), 503);
+}
+
+#[tokio::test]
+async fn a_removed_account_is_revoked_at_tiktok_where_that_is_possible_and_gone_in_any_case() {
+    let world = World::new().await;
+    let alice = world.server.alice.clone();
+    let connect = async |name: &str| {
+        let (status, body) = world.connect(&alice, "", name).await;
+        assert_eq!(status, 200, "{body}");
+        let text = |field: &str| body["account"][field].as_str().expect("text").to_owned();
+        (text("id"), text("openId"))
+    };
+    let revokes = async || {
+        let all = world.sandbox.record(Filter::default()).await.expect("the record");
+        all.into_iter().filter(|call| call.kind == Kind::Revoke).count()
+    };
+    let (ada, _) = connect("ada").await;
+    assert_eq!(world.remove(&ada).await.1, serde_json::json!({ "removed": ada, "revoked": true, "reason": null }));
+    assert_eq!(revokes().await, 1);
+    assert_eq!(world.remove(&ada).await.0, 404);
+
+    // Its tokens are lost.
+    let (bob, _) = connect("bob").await;
+    let tx = world.server.state.ledger.begin().await.expect("a transaction");
+    assert!(tx.needs_reconnect(&bob, 1, "the person took it back").await.expect("written"));
+    tx.commit().await.expect("committed");
+    let (status, gone) = world.remove(&bob).await;
+    assert_eq!((status, &gone["revoked"]), (200, &false.into()), "{gone}");
+    assert!(world.server.state.ledger.account(&bob).await.expect("read").is_none());
+
+    // Another account of ours still needs it.
+    let (eve, open_id) = connect("eve").await;
+    let tx = world.server.state.ledger.begin().await.expect("a transaction");
+    let pair = NewTokens {
+        access_token: "act".into(),
+        refresh_token: "rft".into(),
+        expires_in: Some(60),
+        refresh_expires_in: None,
+    };
+    account::add(&tx, &vault(), ("twice", "alice", &open_id, "Eve"), &pair).await.expect("added");
+    tx.commit().await.expect("committed");
+    let before = revokes().await;
+    let (_, gone) = world.remove(&eve).await;
+    assert!(gone["reason"].as_str().is_some_and(|why| why.contains("twice")), "{gone}");
+    assert_eq!(revokes().await, before, "it would have lost its tokens, too");
 }

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use subiteya::config::Rate;
+use subiteya::control;
 use subiteya::event::Stage;
 use subiteya::ledger::{Pause, Status};
 use subiteya::outcome::{Outcome, Reason};
+use subiteya::task::State;
 
 use crate::support::eventually;
 use crate::support::stage::{Pipeline, Script};
@@ -329,7 +331,7 @@ async fn what_a_person_has_paused_waits_and_goes_on_when_it_is_resumed() {
     let script = Arc::new(Script::default());
     let process = pipeline.process(&script).await;
     for name in ["stage/edit", "account/conn_1"] {
-        let pause = Pause { name: name.to_owned(), until: None, reason: "a look first".to_owned() };
+        let pause = Pause { name: name.to_owned(), until: None, reason: "a look first".to_owned(), set_by: None };
         let tx = pipeline.ledger.begin().await.unwrap();
         tx.put_pause(&pause).await.unwrap();
         tx.commit().await.unwrap();
@@ -377,5 +379,79 @@ async fn a_video_at_the_full_rate_with_work_always_waiting_costs_less_than_four_
             assert_eq!((row.task.attempts, row.task.takeovers), (0, 0), "{row:?}");
         }
     }
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_stage_finishes_what_runs_costs_no_command_and_goes_on_by_itself() {
+    let pipeline = Pipeline::start().await;
+    let script = Arc::new(Script::closed());
+    let process = pipeline.process(&script).await;
+    let mut videos = Vec::new();
+    for _ in 0..5 {
+        videos.push(pipeline.upload().await);
+    }
+    eventually("two of them run", SOON, || async { script.runs() == 2 }).await;
+    let until = pipeline.ledger.now().await.unwrap() + 8_000;
+    let pause = Pause { name: "stage/edit".into(), until: Some(until), reason: "a deploy".into(), set_by: None };
+    control::pause(&pipeline.ledger, &pause).await.unwrap();
+    script.gate.add_permits(1000);
+    let ended = || async {
+        let mut ended = 0;
+        for &video in &videos {
+            ended += usize::from(pipeline.status(video).await.ended());
+        }
+        ended
+    };
+    eventually("what runs finishes", SOON, || async { ended().await == 2 }).await;
+    eventually("it is acknowledged", SOON, || async { pipeline.redis.pending("video.uploaded", "edit").await == 0 })
+        .await;
+    // Three entries are out on the stream, and one more video comes: longer than a worker and a relay take to look.
+    videos.push(pipeline.upload().await);
+    pipeline.redis.reset_calls().await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let mut calls = pipeline.redis.calls().await;
+    calls.retain(|name, _| !name.starts_with("info") && !name.starts_with("config"));
+    assert!(calls.is_empty(), "waiting costs none: {calls:?}");
+    process.stop().await;
+    let process = pipeline.process(&script).await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert!(pipeline.ledger.now().await.unwrap() < until, "the test is too slow for its pause");
+    assert_eq!(script.runs(), 2, "it survives a restart");
+    pipeline.all_end(&videos, SOON + Duration::from_secs(8)).await;
+    assert!(pipeline.ledger.now().await.unwrap() >= until);
+    for &video in &videos {
+        assert_eq!(pipeline.task(video).await.attempts, 0);
+    }
+    assert_eq!(script.runs(), 6, "each one once");
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_account_keeps_its_videos_places_and_lets_others_pass() {
+    let pipeline = Pipeline::start().await;
+    let script = Arc::new(Script::closed());
+    let process = pipeline.process(&script).await;
+    let mut videos = Vec::new();
+    for _ in 0..4 {
+        videos.push(pipeline.upload().await);
+    }
+    eventually("two of them run", SOON, || async { script.runs() == 2 }).await;
+    let pause = Pause { name: "account/conn_1".into(), until: None, reason: String::new(), set_by: None };
+    control::pause(&pipeline.ledger, &pause).await.unwrap();
+    // The entries of the other two are read, and put back.
+    script.gate.add_permits(1000);
+    let waits = async |video| {
+        let task = pipeline.task(video).await;
+        task.state == State::Waiting && task.attempts == 0
+    };
+    eventually("they wait in the ledger", SOON, || async { waits(videos[2]).await && waits(videos[3]).await }).await;
+    pipeline.nothing_pending().await;
+    let (first, second) = (pipeline.task(videos[2]).await, pipeline.task(videos[3]).await);
+    assert!((first.due_at, first.id) < (second.due_at, second.id), "in their order");
+    assert!(control::resume(&pipeline.ledger, &pipeline.dispatch, "account/conn_1", "ann").await.unwrap());
+    assert!(!control::resume(&pipeline.ledger, &pipeline.dispatch, "account/conn_1", "ann").await.unwrap());
+    pipeline.all_end(&videos, SOON).await;
+    assert_eq!(script.runs(), 4);
     process.stop().await;
 }

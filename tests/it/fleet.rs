@@ -3,6 +3,7 @@
 mod coming_and_going;
 mod figures;
 mod free_slots;
+mod limits;
 mod load;
 mod rolling_restart;
 mod ten_of_each;

@@ -26,6 +26,7 @@ mod pipeline;
 mod pitfalls;
 mod publish_model;
 mod publish_protocol;
+mod refusals;
 mod sandbox;
 mod starting;
 mod streams;

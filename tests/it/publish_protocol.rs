@@ -111,14 +111,26 @@ fn final_started_is_written_before_the_last_chunk_and_before_the_only_one() {
     let row = uploading();
     let last = row.plan.count - 1;
     let step = publish(&row, Event::PutAnswered { chunk: last - 1, complete: false });
-    assert_eq!(step.next, Next::Put { chunk: last });
-    assert_eq!(after(&step).final_started, Some(NOW));
+    assert_eq!((after(&step).final_started, &step.next), (None, &Next::Open { chunk: last }));
+    let step = publish(after(&step), Event::Opened { chunk: last });
+    assert_eq!((after(&step).final_started, &step.next), (Some(NOW), &Next::Put { chunk: last }));
     assert!(step.write.as_ref().expect("a write").guard.needs.contains(&Need::FinalStartedIsNull));
 
     let one = Publication { plan: ChunkPlan { size: 9, chunk_size: 9, count: 1 }, state: State::Intended, ..fresh() };
     let answer = Event::InitAnswered { publish_id: "p".to_owned(), upload_url: "u".to_owned(), date: Some(INIT) };
     let step = publish(&one, answer);
+    assert_eq!((after(&step).final_started, &step.next), (None, &Next::Open { chunk: 0 }));
+    let step = publish(after(&step), Event::Opened { chunk: 0 });
     assert_eq!((after(&step).final_started, &step.next), (Some(NOW), &Next::Put { chunk: 0 }));
+}
+
+#[test]
+fn a_last_chunk_that_cannot_be_opened_leaves_no_mark_and_is_tried_again_after_a_question() {
+    let row = Publication { acknowledged: uploading().plan.start(uploading().plan.count - 1), ..uploading() };
+    let chunk = row.plan.count - 1;
+    let step = publish(&row, Event::PutRefused { chunk, refusal: Refusal::not_sent("unreadable") });
+    assert_eq!((after(&step).final_started, &step.next), (None, &Next::AskStatus));
+    assert_eq!(publish(after(&step), processing(None, INIT)).next, Next::Open { chunk });
 }
 
 #[test]

@@ -173,7 +173,7 @@ async fn http_200_with_a_code_is_a_refusal() {
         Far::with([(200, r#"{"data":{},"error":{"code":"spam_risk_too_many_posts","message":"m","logid":"L7"}}"#)])
             .await;
     let refusal = far.client.creator_info(&token()).await.expect_err("a refusal");
-    assert!(matches!(refusal.class, Class::Throttled { key: Key::Account, pause: 86_400_000 }));
+    assert!(matches!(refusal.class, Class::Throttled { key: Key::AccountDay, pause: 86_400_000 }));
     assert_eq!((refusal.log_id.as_deref(), refusal.date), (Some("L7"), Some(DATE_MS)));
 }
 

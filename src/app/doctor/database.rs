@@ -6,7 +6,7 @@ use super::super::parts;
 use super::super::patience::Patience;
 use super::report::Report;
 use crate::config::{Config, DatabaseUrl};
-use crate::ledger::{Ledger, Standing};
+use crate::ledger::{Ledger, SchemaStanding};
 
 const PART: &str = "database";
 
@@ -25,12 +25,12 @@ pub(super) async fn look(config: &Config, report: &mut Report) -> Option<Ledger>
     };
     let said = format!("{shown}{alone}: {}", parts::said_of(&standing));
     match &standing {
-        Standing::Absent => absent(config, &said, report),
-        Standing::Empty => report.well(PART, &*said),
-        Standing::Behind(_) => report.ill(PART, &*said, "subiteya migrate"),
-        Standing::Newer(_) => report.ill(PART, &*said, "run the subiteya that made it"),
-        Standing::Foreign(_) => report.ill(PART, &*said, "set DATABASE_URL to a database of its own"),
-        Standing::Current => {}
+        SchemaStanding::Absent => absent(config, &said, report),
+        SchemaStanding::Empty => report.well(PART, &*said),
+        SchemaStanding::Behind(_) => report.ill(PART, &*said, "subiteya migrate"),
+        SchemaStanding::Newer(_) => report.ill(PART, &*said, "run the subiteya that made it"),
+        SchemaStanding::Foreign(_) => report.ill(PART, &*said, "set DATABASE_URL to a database of its own"),
+        SchemaStanding::Current => {}
     }
     let ledger = ledger?;
     match ledger.takes_writes().await {

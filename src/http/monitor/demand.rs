@@ -5,11 +5,11 @@
 
 use crate::event::Stage;
 use crate::http::AppState;
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, Pause};
 use crate::limit::{self, Ask, Key};
 
 pub(super) async fn of(state: &AppState, stage: Stage, running: i64, now: i64) -> Result<i64, LedgerError> {
-    if state.ledger.paused(&format!("stage/{stage}")).await?.is_some() {
+    if state.ledger.paused(&Pause::name_of_stage(stage)).await?.is_some() {
         return Ok(running);
     }
     let config = state.stages.of(stage);

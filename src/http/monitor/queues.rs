@@ -9,6 +9,7 @@ use super::ALIVE_MS;
 use super::usage::Usage;
 use crate::event::Stage;
 use crate::http::{Access, AppState, Caller, Problem};
+use crate::ledger::Pause;
 
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -68,7 +69,7 @@ pub(in crate::http) async fn queue_health(
     let mut stages = Vec::new();
     for stage in Stage::ALL {
         let counts = state.ledger.stage_counts(stage, now).await?;
-        let paused = state.ledger.paused(&format!("stage/{stage}")).await?.is_some();
+        let paused = state.ledger.paused(&Pause::name_of_stage(stage)).await?.is_some();
         stages.push(StageView {
             stage,
             paused,

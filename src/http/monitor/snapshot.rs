@@ -9,9 +9,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 use super::{ALIVE_MS, demand};
+use crate::control::OF_THE_APP;
 use crate::event::Stage;
 use crate::http::AppState;
-use crate::ledger::{LedgerError, StageCounts};
+use crate::ledger::{LedgerError, Pause, StageCounts};
+use crate::limit;
+use crate::outcome::Reason;
 
 const FRESH: Duration = Duration::from_secs(2);
 
@@ -26,6 +29,7 @@ pub(in crate::http) struct Snapshot {
     pub(in crate::http) stage: Stage,
     pub(in crate::http) counts: StageCounts,
     pub(in crate::http) demand: i64,
+    pub(in crate::http) paused: Option<Pause>,
     /// Ours: entries that can't be read.
     pub(in crate::http) dead_entries: i64,
     pub(in crate::http) length: Option<u64>,
@@ -37,6 +41,8 @@ pub(in crate::http) struct Snapshot {
     pub(in crate::http) pending: Option<u64>,
     pub(in crate::http) consumers: Vec<Consumer>,
     pub(in crate::http) oldest_pending_ms: Option<i64>,
+    /// What TikTok has closed for all accounts, or for all newcomers: until when, and why.
+    pub(in crate::http) closed: Vec<(limit::Key, i64, Reason)>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -116,15 +122,21 @@ async fn of_ledger(state: &AppState, stage: Stage) -> Result<Snapshot, LedgerErr
         }
     }
     let number = |count: i64| u64::try_from(count).ok();
+    let closed = match stage {
+        Stage::Publish => limit::closings(&state.ledger, now, &OF_THE_APP).await?,
+        Stage::Edit | Stage::Confirm => Vec::new(),
+    };
     Ok(Snapshot {
         stage,
         counts,
         demand: demand::of(state, stage, counts.running, now).await?,
+        paused: state.ledger.paused(&Pause::name_of_stage(stage)).await?,
         dead_entries: state.ledger.dead_entry_count(stage.stream().unwrap_or_default()).await?,
         length: number(counts.queued + counts.running),
         entries_added: None,
         lag: number(counts.queued),
         lag_source: "ledger",
+        closed,
         pending: number(counts.running),
         consumers: consumers.into_iter().map(|(name, pending)| Consumer { name, pending, idle_ms: None }).collect(),
         oldest_pending_ms: running.iter().filter_map(|row| row.task.started_at).min().map(|began| (now - began).max(0)),

@@ -5,7 +5,11 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::http::pauses::PauseView;
+use crate::http::videos::time;
 use crate::http::{Access, AppState, Caller, Problem};
+use crate::limit::Key;
+use crate::outcome::Reason;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct StreamsAnswer {
@@ -41,6 +45,26 @@ struct StreamView {
     needs_review: i64,
     /// Entries that could not be read.
     dead_entries: i64,
+    /// What TikTok has closed; `POST /api/accounts/open` opens it early.
+    closed: Vec<ClosedView>,
+    /// Null: it is not paused.
+    paused: Option<PauseView>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct ClosedView {
+    /// accounts: all of them; newAccounts: those that have not posted within the day.
+    what: &'static str,
+    code: String,
+    text: String,
+    until: String,
+}
+
+impl ClosedView {
+    fn of((key, until, reason): &(Key, i64, Reason)) -> Self {
+        let what = if *key == Key::Newcomers { "newAccounts" } else { "accounts" };
+        Self { what, code: reason.code.clone(), text: reason.text.clone(), until: time(*until) }
+    }
 }
 
 /// Each stream and its group.
@@ -68,6 +92,8 @@ pub(in crate::http) async fn streams(
         dead: one.counts.dead,
         needs_review: one.counts.review,
         dead_entries: one.dead_entries,
+        paused: one.paused.as_ref().map(PauseView::of),
+        closed: one.closed.iter().map(ClosedView::of).collect(),
     });
     Ok(Json(StreamsAnswer { streams: streams.collect() }))
 }

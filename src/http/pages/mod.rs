@@ -37,7 +37,7 @@ fn signed_in(caller: Result<Caller, Problem>, name: &str) -> Response {
         Err(problem) if problem.is_unauthorized() => Redirect::to("/sign-in").into_response(),
         Err(problem) if problem.is_unavailable() => {
             let mut response = page("unavailable.html", StatusCode::SERVICE_UNAVAILABLE);
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            response.headers_mut().insert(header::RETRY_AFTER, super::RETRY_AFTER.into());
             response
         }
         Err(problem) => problem.into_response(),

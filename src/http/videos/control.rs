@@ -1,4 +1,4 @@
-//! What is done to one video: cancel, retry, resolve.
+//! What is done to one video: cancel, retry, resolve, another time for its post.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::owned;
 use super::view::{VideoAnswer, VideoView};
 use crate::control;
-use crate::http::extract::{Body, Id};
+use crate::http::extract::{Body, Id, moment};
 use crate::http::{Access, AppState, Caller, Problem};
 use crate::stage::publish::operator::Resolution;
 
@@ -58,6 +58,37 @@ pub(in crate::http) async fn resolve(
     caller.may(Access::Operate)?;
     let Body(answer) = answer?;
     control::resolve(&state.ledger, &state.dispatch, id, &answer.resolution()?, &caller.key.user).await?;
+    let video = owned(&state, &caller, id).await?;
+    Ok(Json(VideoAnswer { video: VideoView::now(&state, &caller, &video).await? }))
+}
+
+/// What of a video can be changed after its upload.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::http) struct Change {
+    /// RFC 3339, at most 365 days ahead. Null, or a time that is over: as soon as possible.
+    #[serde(deserialize_with = "Option::deserialize")]
+    publish_at: Option<String>,
+}
+
+/// Posts a video at another time; 409 once publishing has begun.
+#[utoipa::path(patch, path = "/api/videos/{id}", tag = "videos", params(("id" = String, Path)), request_body = Change,
+    responses((status = 200, body = VideoAnswer), (status = 409, body = Problem), (status = 422, body = Problem)))]
+pub(in crate::http) async fn change(
+    State(state): State<AppState>,
+    caller: Caller,
+    Id(id): Id,
+    change: Result<Body<Change>, Problem>,
+) -> Result<Json<VideoAnswer>, Problem> {
+    caller.may(Access::Change)?;
+    owned(&state, &caller, id).await?;
+    let Body(change) = change?;
+    let publish_at = change.publish_at.map(|text| moment("publishAt", &text)).transpose()?;
+    if let Some(at) = publish_at {
+        control::schedule::within_a_year("publishAt", at)
+            .map_err(|reason| Problem::reason(StatusCode::UNPROCESSABLE_ENTITY, reason))?;
+    }
+    control::schedule(&state.ledger, &state.dispatch, id, publish_at).await?;
     let video = owned(&state, &caller, id).await?;
     Ok(Json(VideoAnswer { video: VideoView::now(&state, &caller, &video).await? }))
 }

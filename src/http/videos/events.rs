@@ -72,7 +72,8 @@ impl Following {
         let Ok(Value::Object(now)) = serde_json::to_value(&view) else { return Ok(None) };
         let changed = differences(&self.seen, &now);
         self.seen = now;
-        if changed.keys().all(|name| name == "updatedAt") {
+        // What moves by itself is told with what does not.
+        if changed.keys().all(|name| ["updatedAt", "estimatedPostAt"].contains(&name.as_str())) {
             return Ok(None);
         }
         let name =

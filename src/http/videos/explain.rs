@@ -9,13 +9,14 @@ use super::owned;
 use crate::event::Stage;
 use crate::http::extract::Id;
 use crate::http::waiting::WaitingFor;
-use crate::http::{AppState, Caller, Problem};
+use crate::http::{AppState, Caller, Problem, estimate};
 use crate::ledger::{Status, TaskRow, Video};
 use crate::task::State as TaskState;
 
 use super::view::time;
 
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(in crate::http) struct Explanation {
     id: String,
     status: &'static str,
@@ -25,6 +26,8 @@ pub(in crate::http) struct Explanation {
     text: String,
     /// Null: it has ended, runs, or nobody knows.
     until: Option<String>,
+    /// When its post is likely to be begun; null as in the video itself.
+    estimated_post_at: Option<String>,
 }
 
 /// What it waits for, and until when.
@@ -36,12 +39,14 @@ pub(in crate::http) async fn explain(
     Id(id): Id,
 ) -> Result<Json<Explanation>, Problem> {
     let video = owned(&state, &caller, id).await?;
+    let estimate = estimate::of(&state, &video).await?.map(time);
     let said = |code: &str, text: String, until| Explanation {
         id: id.to_string(),
         status: video.status.as_str(),
         code: code.to_owned(),
         text,
         until,
+        estimated_post_at: estimate.clone(),
     };
     if let Some((code, text)) = ended(&video, caller.reads_content()) {
         return Ok(Json(said(&code, text, None)));

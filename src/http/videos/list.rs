@@ -1,5 +1,7 @@
 //! `GET /api/videos`: newest first, page by page.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -9,8 +11,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::view::VideoView;
 use crate::http::extract::Query;
 use crate::http::waiting::WaitingFor;
-use crate::http::{AppState, Caller, Problem};
-use crate::ledger::{ListFilter, VideoPage};
+use crate::http::{AppState, Caller, Problem, estimate};
+use crate::ledger::{ListFilter, Video, VideoPage};
 
 const MOST: u32 = 100;
 
@@ -69,6 +71,9 @@ pub(in crate::http) async fn list(
     let VideoPage { videos, next } = state.ledger.videos(&filter).await?;
     let next = next.map(|next| next.to_string());
     let mut waiting = WaitingFor::of(&state, &videos).await?;
-    let view = |video| VideoView::of(video, &caller, waiting.remove(&video.id));
+    let open = videos.iter().any(|video| !video.status.ended());
+    let forecast = if open { state.estimates.get(&state, 0).await? } else { Arc::default() };
+    let estimate = |video: &Video| forecast.of(video.id).filter(|_| estimate::applies(&state, video));
+    let view = |video: &Video| VideoView::of(video, &caller, (waiting.remove(&video.id), estimate(video)));
     Ok(Json(Videos { videos: videos.iter().map(view).collect(), next }))
 }

@@ -25,7 +25,7 @@ use crate::ledger::Video;
 
 pub(super) fn routes() -> Router<AppState> {
     Router::new()
-        .route("/api/videos/{id}", get(show::show))
+        .route("/api/videos/{id}", get(show::show).patch(control::change))
         .route("/api/videos/{id}/explain", get(explain::explain))
         .route("/api/videos/{id}/events", get(events::events))
         .route("/api/videos/{id}/source", get(bytes::source))

@@ -9,7 +9,7 @@ use super::attempts::{AttemptView, attempts};
 use super::post_state::PostState;
 use crate::event::Stage;
 use crate::http::waiting::WaitingFor;
-use crate::http::{AppState, Caller, Problem};
+use crate::http::{AppState, Caller, Problem, estimate};
 use crate::ledger::{HistoryLine, Video};
 use crate::outcome::Reason;
 
@@ -49,6 +49,9 @@ pub(in crate::http) struct VideoView {
     post_state: Option<PostState>,
     reason: Option<WhyView>,
     waiting_for: Option<WaitingFor>,
+    /// When its post is likely to be begun, by what stands before it and the limits as they are now. Null: it has begun or
+    /// ended, or waits for something of which nobody knows when it is over.
+    estimated_post_at: Option<String>,
     created_at: String,
     updated_at: String,
     ended_at: Option<String>,
@@ -78,7 +81,11 @@ pub(in crate::http) struct TimelineLine {
 }
 
 impl VideoView {
-    pub(super) fn of(video: &Video, caller: &Caller, waiting_for: Option<WaitingFor>) -> Self {
+    pub(super) fn of(
+        video: &Video,
+        caller: &Caller,
+        (waiting_for, estimate): (Option<WaitingFor>, Option<i64>),
+    ) -> Self {
         let bytes = |there: bool, name: &str| {
             (there && caller.reads_content()).then(|| format!("/api/videos/{}/{name}", video.id))
         };
@@ -101,6 +108,7 @@ impl VideoView {
             post_state: PostState::of(video),
             reason: video.reason.clone().map(WhyView::from),
             waiting_for,
+            estimated_post_at: estimate.map(time),
             created_at: time(video.created_at),
             updated_at: time(video.updated_at),
             ended_at: video.ended_at.map(time),
@@ -119,10 +127,11 @@ impl VideoView {
         Self { timeline: Some(lines.into_iter().map(TimelineLine::from).collect()), attempts, ..self }
     }
 
-    /// With what it waits for.
+    /// With what it waits for, and for how long.
     pub(super) async fn now(state: &AppState, caller: &Caller, video: &Video) -> Result<Self, Problem> {
         let waiting = WaitingFor::of(state, std::slice::from_ref(video)).await?;
-        Ok(Self::of(video, caller, waiting.into_values().next()))
+        let estimate = estimate::of(state, video).await?;
+        Ok(Self::of(video, caller, (waiting.into_values().next(), estimate)))
     }
 }
 

@@ -3,11 +3,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use futures::StreamExt;
-use futures::stream::BoxStream;
 use secrecy::ExposeSecret;
 
 use super::chunks::{ChunkPlan, ChunkRules};
@@ -22,7 +20,7 @@ use crate::config::StageConfig;
 use crate::creator::{self, Misfit, PostOptions};
 use crate::ledger::{Ledger, LedgerError, TaskRow, Tx, Video};
 use crate::limit::{self, Ask, Verdict};
-use crate::media::{Media, MediaError};
+use crate::media::{Bytestream, Media, MediaError};
 use crate::outcome::Reason;
 use crate::relay::Dispatch;
 use crate::stage::{Lease, store};
@@ -30,6 +28,9 @@ use crate::tiktok::client::{Chunk, Client};
 use crate::tiktok::refusal::{Class, Key, Refusal};
 use crate::tiktok::wire::{CreatorInfo, PostInfo, StatusKind};
 use crate::torture::{self, Point};
+
+/// A commit and a call take as long whatever the window.
+const LEAST_PERMIT_LIFE: Duration = Duration::from_millis(500);
 
 /// What publish and confirm work with.
 #[derive(Clone)]
@@ -79,27 +80,44 @@ pub(super) struct Drive<'a> {
     creator: Option<(CreatorInfo, Access)>,
     /// The version of the pair that TikTok was last asked with; 0 while there is none.
     asked_with: AtomicI64,
+    permit: Option<Permit>,
 }
+
+/// The limits' permits of the last intent.
+#[derive(Debug, Clone, Copy)]
+struct Permit {
+    /// The ledger's time of the grant.
+    at: i64,
+    /// Taken before the grant was asked for, so it is never younger than that.
+    asked: Instant,
+}
+
+/// The chunk that is to be sent next, and its bytes.
+type Opened = Option<(u32, Bytestream)>;
 
 impl<'a> Drive<'a> {
     pub(super) async fn begin(publisher: &'a Publisher, lease: &'a Lease, role: Role) -> Result<Self, Broken> {
         let gone = || Broken::Reason(Reason::new("video_missing", "the video is no longer in the ledger"));
         let video = publisher.ledger.video(lease.video()).await?.ok_or_else(gone)?;
-        Ok(Self { publisher, lease, role, video, creator: None, asked_with: AtomicI64::new(0) })
+        Ok(Self { publisher, lease, role, video, creator: None, asked_with: AtomicI64::new(0), permit: None })
     }
 
     pub(super) async fn run(mut self) -> Result<Ended, Broken> {
         let mut seen = self.frozen().await?;
         let mut event = Event::Started;
+        let mut opened = None;
         loop {
             if self.lease.over.is_cancelled() {
                 return Err(Broken::Stopped);
             }
             let now = self.publisher.ledger.now().await?;
             let at = At { lease: self.lease.token, role: self.role, now };
-            let Step { write, tell, next } = decide(&seen.publication, &event, &at, &self.publisher.times);
-            if let Some(tell) = tell {
-                self.tell(tell).await?;
+            let Step { write, tell, mut next } = decide(&seen.publication, &event, &at, &self.publisher.times);
+            if let Some(tell) = tell
+                && let Some(open_at) = self.tell(tell).await?
+                && let Next::End(End::Parked { until, .. } | End::PublishAgain { due: until, .. }) = &mut next
+            {
+                *until = open_at.min(*until);
             }
             if let Next::End(end) = next {
                 return match end {
@@ -118,7 +136,7 @@ impl<'a> Drive<'a> {
                     return Err(Broken::Stopped);
                 }
             }
-            event = self.call(&seen.publication, next).await?;
+            event = self.call(&seen.publication, next, &mut opened).await?;
         }
     }
 
@@ -144,9 +162,10 @@ impl<'a> Drive<'a> {
     }
 
     /// The write, with the limits' permits where it is an intent. Some: what to tell the protocol instead.
-    async fn commit(&self, seen: &Record, write: &Write) -> Result<Option<Event>, Broken> {
+    async fn commit(&mut self, seen: &Record, write: &Write) -> Result<Option<Event>, Broken> {
+        let asked = Instant::now();
         let tx = self.publisher.ledger.begin().await?;
-        let task = self.lease.row.task.id;
+        let (task, now) = (self.lease.row.task.id, tx.now());
         if record::write(&tx, self.video.id, task, seen, write).await? == Written::Lost {
             return Ok(Some(Event::WriteLost));
         }
@@ -161,6 +180,7 @@ impl<'a> Drive<'a> {
         tx.commit().await?;
         let before = &seen.publication;
         if write.permits {
+            self.permit = Some(Permit { at: now, asked });
             torture::at(Point::PublishIntentStored);
         } else if write.row.publish_id.is_some() && before.publish_id.is_none() {
             torture::at(Point::PublishIdStored);
@@ -170,19 +190,20 @@ impl<'a> Drive<'a> {
         Ok(None)
     }
 
-    async fn call(&mut self, row: &Publication, next: Next) -> Result<Event, Broken> {
+    async fn call(&mut self, row: &Publication, next: Next, opened: &mut Opened) -> Result<Event, Broken> {
         let over = self.lease.over.clone();
         tokio::select! {
-            event = self.call_out(row, next) => event,
+            event = self.call_out(row, next, opened) => event,
             () = over.cancelled() => Err(Broken::Stopped),
         }
     }
 
-    async fn call_out(&mut self, row: &Publication, next: Next) -> Result<Event, Broken> {
+    async fn call_out(&mut self, row: &Publication, next: Next, opened: &mut Opened) -> Result<Event, Broken> {
         Ok(match next {
             Next::AskCreatorInfo => self.ask_creator().await?,
             Next::SendInit => self.send_init(row).await,
-            Next::Put { chunk } => self.put(row, chunk).await?,
+            Next::Open { chunk } => self.open(row, chunk, opened).await?,
+            Next::Put { chunk } => self.put(row, chunk, opened.take()).await?,
             Next::AskStatus => self.ask_status(row).await,
             Next::End(_) => return Err(Broken::Stopped),
         })
@@ -214,16 +235,23 @@ impl<'a> Drive<'a> {
         let Some((creator, access)) = &self.creator else {
             return Event::InitRefused(Refusal::not_sent("the creator was not asked"));
         };
+        if self.permit.is_none_or(|permit| permit.asked.elapsed() > self.publisher.permit_life(row.troubles)) {
+            return Event::InitRefused(Refusal::not_sent("this process stood still until its permit was too old"));
+        }
         let (client, plan): (_, ChunkPlan) = (&self.publisher.client, row.plan);
         let post: &PostInfo = &post::info(&self.video, creator);
         self.asked_with.store(access.version, Ordering::Relaxed);
         torture::soon(Point::PublishInitSent);
         match client.init(&access.token, post, plan.size, plan.chunk_size, plan.count).await {
             Err(refusal) if refusal.class == Class::TokenExpired => {
+                self.withdraw(&refusal).await;
                 let fresh = self.publisher.tokens.access(&self.video.account, Some(access.version)).await;
                 Event::InitRefused(fresh.err().unwrap_or(refusal))
             }
-            Err(refusal) => Event::InitRefused(refusal),
+            Err(refusal) => {
+                self.withdraw(&refusal).await;
+                Event::InitRefused(refusal)
+            }
             Ok(answered) => {
                 torture::at(Point::PublishInitAnswered);
                 let url = answered.value.upload_url.expose();
@@ -239,23 +267,48 @@ impl<'a> Drive<'a> {
         }
     }
 
+    /// An init that was refused is no post of the creator's day. In doubt it stays one.
+    async fn withdraw(&self, refusal: &Refusal) {
+        let Some(permit) = self.permit.filter(|_| refusal.class != Class::OutcomeUnknown) else { return };
+        let withdrawn = async {
+            let tx = self.publisher.ledger.begin().await?;
+            limit::withdraw(&tx, &self.lease.row.creator, permit.at).await?;
+            tx.commit().await
+        };
+        if let Err(error) = withdrawn.await {
+            error.tell("a refused init counts as a post of its account's day");
+        }
+    }
+
+    async fn open(&self, row: &Publication, chunk: u32, opened: &mut Opened) -> Result<Event, Broken> {
+        match self.rendition(row, chunk).await? {
+            Ok(bytes) => {
+                *opened = Some((chunk, bytes));
+                Ok(Event::Opened { chunk })
+            }
+            Err(refusal) => Ok(Event::PutRefused { chunk, refusal }),
+        }
+    }
+
     /// Rule 4: only to the stored URL, from the frozen rendition.
-    async fn put(&self, row: &Publication, chunk: u32) -> Result<Event, Broken> {
+    async fn put(&self, row: &Publication, chunk: u32, opened: Opened) -> Result<Event, Broken> {
         let refused = |refusal| Ok(Event::PutRefused { chunk, refusal });
         let sealed = row.upload_url.as_deref().unwrap_or_default();
-        let opened = self.publisher.vault.open_upload_url(&self.video.id.to_string(), sealed);
-        let url = match opened.map(|url| self.publisher.client.upload_url(url.expose_secret())) {
+        let unsealed = self.publisher.vault.open_upload_url(&self.video.id.to_string(), sealed);
+        let url = match unsealed.map(|url| self.publisher.client.upload_url(url.expose_secret())) {
             Ok(Ok(url)) => url,
             Ok(Err(refusal)) => return refused(refusal),
             Err(error) => return refused(Refusal::not_sent(format!("the upload URL can't be opened: {error}"))),
         };
-        let (first, end) = (row.plan.start(chunk), row.plan.end(chunk));
-        let body = match self.rendition(row, first, end).await? {
-            Ok(body) => body,
-            Err(refusal) => return refused(refusal),
+        let body = match opened {
+            Some((number, body)) if number == chunk => body,
+            _ => match self.rendition(row, chunk).await? {
+                Ok(body) => body,
+                Err(refusal) => return refused(refusal),
+            },
         };
         torture::at(Point::PublishChunkBefore);
-        let part = Chunk { first, end, total: row.plan.size };
+        let part = Chunk { first: row.plan.start(chunk), end: row.plan.end(chunk), total: row.plan.size };
         match self.publisher.client.put_chunk(&url, "video/mp4", part, body).await {
             Ok(answered) => {
                 let complete = answered.value.complete;
@@ -266,13 +319,9 @@ impl<'a> Drive<'a> {
         }
     }
 
-    /// The bytes from `first` up to `end`, telling how far they are while they go.
-    async fn rendition(
-        &self,
-        row: &Publication,
-        first: u64,
-        end: u64,
-    ) -> Result<Result<BoxStream<'static, std::io::Result<Bytes>>, Refusal>, Broken> {
+    /// A chunk's bytes, telling how far they are while they go.
+    async fn rendition(&self, row: &Publication, chunk: u32) -> Result<Result<Bytestream, Refusal>, Broken> {
+        let (first, end) = (row.plan.start(chunk), row.plan.end(chunk));
         let key = self.video.edited_key.as_deref().unwrap_or_default();
         if self.video.edited_sha256.as_deref() != Some(&row.content_hash) {
             let text = "the rendition is not the one that was frozen for this post";
@@ -346,16 +395,14 @@ impl<'a> Drive<'a> {
         }
     }
 
-    /// What the rest of the fleet should know.
-    async fn tell(&self, tell: Tell) -> Result<(), Broken> {
+    /// What the rest of the fleet should know. Some: when what was closed opens.
+    async fn tell(&self, tell: Tell) -> Result<Option<i64>, Broken> {
         let tx = self.publisher.ledger.begin().await?;
+        let mut opens = None;
         match tell {
             Tell::Close { key, until, reason } => {
-                let key = match key {
-                    Key::Account => limit::Key::Creator(self.lease.row.creator.clone()),
-                    Key::App | Key::All => limit::Key::Publish,
-                };
-                limit::close(&tx, &key, until, reason).await?;
+                let until = self.close(&tx, key, until, reason).await?;
+                opens = Some(until);
             }
             Tell::Reconnect(reason) => {
                 if let Some(account) = tx.account(&self.video.account).await? {
@@ -368,11 +415,55 @@ impl<'a> Drive<'a> {
                 }
             }
         }
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        Ok(opens)
+    }
+
+    async fn close(&self, tx: &Tx, key: Key, until: i64, reason: Reason) -> Result<i64, LedgerError> {
+        let (account, creator) = (&self.video.account, &self.lease.row.creator);
+        let (code, text) = (reason.code.clone(), reason.text.clone());
+        let until = match key {
+            Key::AccountDay => limit::close_day(tx, creator, until, reason).await?,
+            Key::Account => {
+                limit::close(tx, &limit::Key::Creator(creator.clone()), until, reason).await?;
+                until
+            }
+            Key::Newcomers => {
+                let (until, news) = limit::close_newcomers(tx, creator, until, reason).await?;
+                if news {
+                    let opens = shown(until);
+                    tracing::warn!(%opens, "TikTok lets no more accounts post today; those that have posted go on, `accounts open --app` opens early: {text} ({code})");
+                }
+                until
+            }
+            Key::App | Key::All => {
+                if limit::close(tx, &limit::Key::Publish, until, reason).await? {
+                    let opens = shown(until);
+                    tracing::warn!(%opens, "TikTok has closed posting for all accounts; `accounts open --app` opens early: {text} ({code})");
+                }
+                return Ok(until);
+            }
+        };
+        tracing::info!(account.id = account, opens = %shown(until), "TikTok lets this account post no more for a while: {text} ({code})");
+        Ok(until)
     }
 }
 
+fn shown(time: i64) -> String {
+    chrono::DateTime::from_timestamp_millis(time).map(|time| time.to_rfc3339()).unwrap_or_default()
+}
+
 impl Publisher {
+    /// How old a permit may be when its init is sent. TikTok counts by arrival: an init that comes late would stand in a
+    /// window with those that were granted after it, so it has half of the windows' margin. Twice as long with every
+    /// trouble: where all is slow all come late, and something must go.
+    fn permit_life(&self, troubles: i64) -> Duration {
+        let rates = [self.config.limit, self.config.limit_per_account];
+        let margins = rates.into_iter().flatten().map(limit::margin);
+        let patience = 1 << troubles.clamp(0, 10);
+        margins.min().map_or(Duration::MAX, |margin| (margin / 2).max(LEAST_PERMIT_LIFE) * patience)
+    }
+
     /// The limits of one init, stage and account together.
     pub(super) fn asks(&self, task: &TaskRow) -> [Ask; 2] {
         [

@@ -54,6 +54,7 @@ impl Decision<'_> {
             }
             Event::InitAnswered { publish_id, upload_url, date } => self.record_id(publish_id, upload_url, *date),
             Event::InitRefused(refusal) => self.init_refused(refusal),
+            Event::Opened { chunk } => self.start_final(*chunk),
             Event::PutAnswered { chunk, complete } => self.put_answered(*chunk, *complete),
             Event::PutRefused { chunk: _, refusal } => self.put_refused(refusal),
             Event::StatusAnswered { status, date } => self.status(status, *date),
@@ -74,7 +75,10 @@ impl Decision<'_> {
                 let due = self.at.now;
                 self.end(End::PublishAgain { due, reason })
             }
-            (None, Role::Publish) if self.row.lost_inits >= self.times.lost_inits => self.review_lost_inits(),
+            (None, Role::Publish) if self.row.lost_inits >= self.times.lost_inits => {
+                let last = self.row.reason.clone();
+                self.review_lost_inits(last)
+            }
             (None, Role::Publish) => self.call(Next::AskCreatorInfo),
         }
     }
@@ -87,7 +91,8 @@ impl Decision<'_> {
             return self.started();
         }
         if self.row.lost_inits >= self.times.lost_inits {
-            return self.review_lost_inits();
+            let last = self.row.reason.clone();
+            return self.review_lost_inits(last);
         }
         let mut row = self.row.clone();
         row.state = State::Intended;
@@ -119,7 +124,7 @@ impl Decision<'_> {
         let mut row = self.row.clone();
         if refusal.class == Class::OutcomeUnknown {
             if row.lost_inits >= self.times.lost_inits {
-                return self.review_lost_inits();
+                return self.review_lost_inits(Some(refusal.reason()));
             }
         } else {
             // An answer that refuses is an answer: this init gave no id, so the intent is closed again. A 5xx is one
@@ -136,6 +141,9 @@ impl Decision<'_> {
         let until = match refusal.class {
             Class::Transient | Class::TokenExpired | Class::OutcomeUnknown => {
                 row.troubles += 1;
+                if refusal.is_new_to_us() && row.troubles >= self.times.lost_inits {
+                    return self.review(row, refusal.reason(), vec![Need::PublishIdIsNull]);
+                }
                 now + self.times.trouble_pause(row.troubles)
             }
             Class::Throttled { .. } | Class::NeedsReconnect | Class::PermanentForAccount => self.learn(refusal),
@@ -148,9 +156,11 @@ impl Decision<'_> {
         self.park(row, vec![Need::PublishIdIsNull], until, refusal.reason())
     }
 
-    fn review_lost_inits(self) -> Step {
+    fn review_lost_inits(self, last: Option<Reason>) -> Step {
+        let last = last.map(|last| format!("; last: {} ({})", last.text, last.code)).unwrap_or_default();
         let text = format!(
-            "TikTok's answer to init was lost {} times; nothing was sent, look at TikTok's state and resolve it",
+            "TikTok's answer to init was lost, or made no sense, {} times; nothing was sent, look at TikTok's state and \
+             resolve it{last}",
             self.row.lost_inits
         );
         let row = self.row.clone();
@@ -159,13 +169,21 @@ impl Decision<'_> {
 
     // ---- bytes
 
-    /// Rule 4: only to the stored URL, and `final_started` before the last chunk.
-    fn put(self, mut row: Publication, chunk: u32, mut needs: Vec<Need>) -> Step {
-        if row.plan.is_last(chunk) && row.final_started.is_none() {
-            row.final_started = Some(self.at.now);
-            needs.push(Need::FinalStartedIsNull);
+    /// Rule 4: only to the stored URL. The last chunk is opened first: with `final_started` committed and no bytes to send,
+    /// a TikTok that names no number would leave nothing to do but to wait for a day.
+    fn put(self, row: Publication, chunk: u32, needs: Vec<Need>) -> Step {
+        let first_last = row.plan.is_last(chunk) && row.final_started.is_none();
+        self.write(row, needs, if first_last { Next::Open { chunk } } else { Next::Put { chunk } })
+    }
+
+    /// Rule 4: `final_started` before the last chunk.
+    fn start_final(self, chunk: u32) -> Step {
+        let mut row = self.row.clone();
+        if row.publish_id.is_none() {
+            return self.started();
         }
-        self.write(row, needs, Next::Put { chunk })
+        row.final_started = Some(self.at.now);
+        self.write(row, vec![Need::FinalStartedIsNull], Next::Put { chunk })
     }
 
     fn put_answered(self, chunk: u32, complete: bool) -> Step {

@@ -48,6 +48,10 @@ pub enum Event {
     },
     /// Class `OutcomeUnknown` means that the answer was lost.
     InitRefused(Refusal),
+    /// The bytes of the last chunk are at hand.
+    Opened {
+        chunk: u32,
+    },
     /// 206, or 201 if `complete`.
     PutAnswered {
         chunk: u32,
@@ -125,6 +129,10 @@ pub struct Step {
 pub enum Next {
     AskCreatorInfo,
     SendInit,
+    /// Gets hold of a chunk's bytes before it is sent.
+    Open {
+        chunk: u32,
+    },
     /// To the recorded URL, from the frozen rendition.
     Put {
         chunk: u32,

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use subiteya::ledger::Ledger;
 
-use super::{MOVES, all_posted, get, logs_are_readable, objects, upload};
+use super::{MOVES, all_posted, get, logs_are_readable, not_unavailable, objects, upload};
 use crate::support::disk::Disk;
 use crate::support::eventually;
 use crate::support::fleet::{Fleet, LOOSE, SLOW_BRAND, SOON, clip};
@@ -13,6 +14,8 @@ use crate::support::postgres::Postgres;
 use crate::support::proxy::Proxy;
 
 const THREE_LEASES: Duration = Duration::from_secs(10);
+/// What is refused before the database is asked: a sign-in from another page, a webhook without a signature.
+const NEED_NO_DATABASE: [&str; 2] = ["/api/session: 403", "/api/webhooks/tiktok: 401"];
 const PROCESSES: [&str; 5] = ["serve", "edit", "edit2", "publish", "publish2"];
 
 /// One video in the middle of its encode, one in the middle of its upload to TikTok, and idle workers who would take
@@ -21,6 +24,8 @@ struct Underway {
     fleet: Fleet,
     videos: Vec<String>,
     ffmpegs: Vec<u32>,
+    /// As the API describes itself.
+    routes: Value,
 }
 
 impl Underway {
@@ -35,7 +40,8 @@ impl Underway {
         let brand = [("brand", SLOW_BRAND)];
         let edited = fleet.try_upload("ada", "edited meanwhile", &brand, clip()).await.expect("accepted");
         fleet.until(&edited, "EDITING").await;
-        let mut underway = Self { fleet, videos: vec![edited], ffmpegs: Vec::new() };
+        let routes = get(&fleet, "/api/openapi.json").await.json();
+        let mut underway = Self { fleet, videos: vec![edited], ffmpegs: Vec::new(), routes };
         eventually("the encode is held", SOON, || {
             underway.ffmpegs = underway.fleet.ffmpegs();
             underway.encode(Signal::STOP);
@@ -75,7 +81,8 @@ impl Underway {
             read.is_unavailable("ledger_unavailable");
             assert_eq!((page.status, ready.status), (503, 503), "{page:?} {ready:?}");
             assert!(page.kind.starts_with("text/html") && page.text.contains("database is away"), "{page:?}");
-            assert!(page.retry_after.is_some(), "{page:?}");
+            assert!(page.retry_after.is_some() && ready.retry_after.is_some(), "{page:?} {ready:?}");
+            assert_eq!(not_unavailable(fleet, &self.routes, &self.videos[0], "ada").await, NEED_NO_DATABASE);
         }
         eventually("what came in is gone again", MOVES, || async { objects(fleet) == stored }).await;
         eventually("the encode is over", SOON, || async { fleet.ffmpegs().is_empty() }).await;

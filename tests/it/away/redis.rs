@@ -100,9 +100,14 @@ async fn redis_is_away_for_fifteen_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes an hour and a minute"]
-async fn redis_is_away_for_a_minute_and_for_an_hour() {
+#[ignore = "takes two minutes"]
+async fn redis_is_away_for_a_minute() {
     away_for(Duration::from_secs(60)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes an hour"]
+async fn redis_is_away_for_an_hour() {
     away_for(Duration::from_secs(3_600)).await;
 }
 
@@ -131,8 +136,8 @@ async fn redis_has_another_password_for_a_while() {
 }
 
 /// A second Redis that follows the first.
-async fn replica_of(port: u16) -> Redis {
-    let replica = Redis::start_with(&["--replicaof", "127.0.0.1", &port.to_string()]).await;
+async fn replica_of(port: &str, options: &[&str]) -> Redis {
+    let replica = Redis::start_with(&[&["--replicaof", "127.0.0.1", port], options].concat()).await;
     eventually("the replica follows", MOVES, || async {
         replica.command(&["INFO", "replication"]).await.contains("master_link_status:up")
     })
@@ -142,9 +147,9 @@ async fn replica_of(port: u16) -> Redis {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_fails_over_to_a_replica_that_has_missed_the_last_writes() {
-    let port = free_port();
-    let mut away = Away::before(Redis::start_with(&["--port", &port.to_string()]).await).await;
-    let replica = replica_of(port).await;
+    let port = free_port().to_string();
+    let mut away = Away::before(Redis::start_with(&["--port", &port]).await).await;
+    let replica = replica_of(&port, &[]).await;
     replica.command(&["REPLICAOF", "NO", "ONE"]).await;
     // The old one takes these, and nobody will ever see them again.
     away.upload().await;
@@ -164,6 +169,29 @@ async fn redis_becomes_a_replica_under_connections_that_live_on() {
     away.proxy.lead_to(&other.socket());
     away.redis.command(&["REPLICAOF", "127.0.0.1", "1"]).await;
     away.upload().await;
+    away.moves().await;
+    away.all_is_well().await;
+}
+
+/// As behind a name that still leads to the old primary.
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_comes_back_as_a_replica_and_is_left_for_the_one_that_was_promoted() {
+    let ports = [free_port(), free_port()].map(|port| port.to_string());
+    let mut away = Away::before(Redis::start_with(&["--port", &ports[0]]).await).await;
+    let promoted = replica_of(&ports[0], &["--port", &ports[1]]).await;
+    away.redis.kill().await;
+    promoted.command(&["REPLICAOF", "NO", "ONE"]).await;
+    away.upload().await;
+    away.redis.restart_with(&["--replicaof", "127.0.0.1", &ports[1]]).await;
+    let deadline = Instant::now() + MOVES;
+    while !away.trouble().await.is_some_and(|text| text.contains("replica")) {
+        assert!(Instant::now() < deadline, "nobody finds out\n{}", away.fleet.logs());
+        away.upload().await;
+    }
+    let told = troubles(&away.fleet, "edit");
+    assert!(!told.iter().any(|line| line.contains("works again")), "a replica lets us in and serves nobody: {told:#?}");
+    // Who is connected to the old one stays there, unless it leaves by itself.
+    away.proxy.lead_to(&promoted.socket());
     away.moves().await;
     away.all_is_well().await;
 }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use subiteya::sandbox::Kind;
+
 use super::{MOVES, all_posted, get, objects, upload};
 use crate::support::disk::Disk;
 use crate::support::eventually;
@@ -48,6 +50,25 @@ async fn a_full_store_and_a_read_only_one_leave_nothing_half_done() {
     disk.remount("rw");
     let second = fleet.upload("ada", "after").await;
     all_posted(&fleet, &[first, second]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_away_before_the_last_chunk_leaves_no_doubt_about_the_post() {
+    let fleet = Fleet::started(LOOSE).await;
+    fleet.account("ada").await;
+    fleet.faults(&["init:delay=3s"]);
+    let video = fleet.upload("ada", "in one piece").await;
+    fleet.faults_taken().await;
+    let (here, away) = (fleet.data().join("objects"), fleet.data().join("elsewhere"));
+    std::fs::rename(&here, &away).expect("moved");
+    std::fs::write(&here, "").expect("written");
+    fleet.until_video(&video, "waiting for the store", |video| video["waitingFor"]["code"] == "store_away").await;
+    let row = fleet.ledger().await.publication(video.parse().expect("an id")).await.expect("read").expect("a row");
+    assert!(row.publish_id.is_some() && !row.final_started, "{row:?}");
+    std::fs::remove_file(&here).expect("removed");
+    std::fs::rename(&away, &here).expect("moved");
+    all_posted(&fleet, &[video]).await;
+    assert_eq!(fleet.calls(Kind::Init).await.len(), 1, "the upload that was begun went on");
 }
 
 fn link(to: &Path, at: &Path) {

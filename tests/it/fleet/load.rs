@@ -33,7 +33,7 @@ pub(super) async fn until_posted(fleet: &Fleet, accepted: &BTreeMap<String, Stri
     let ledger = fleet.ledger().await;
     let mut seen = (0, Instant::now());
     loop {
-        let counts = ledger.status_counts().await.expect("read");
+        let counts = ledger.status_counts(0).await.expect("read");
         let posted = counts.iter().find(|(status, _)| *status == Status::Posted).map_or(0, |(_, number)| *number);
         if usize::try_from(posted).is_ok_and(|posted| posted >= accepted.len()) {
             return;

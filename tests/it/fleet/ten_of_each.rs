@@ -72,7 +72,7 @@ async fn ten_processes_of_each_role_keep_order_limits_and_leases() {
     // Held back until all are in, so that the first release has all of them to choose from.
     let ledger = fleet.ledger().await;
     let tx = ledger.begin().await.expect("begun");
-    let pause = Pause { name: "stage/edit".to_owned(), until: None, reason: "all at once".to_owned() };
+    let pause = Pause { name: "stage/edit".to_owned(), until: None, reason: "all at once".to_owned(), set_by: None };
     tx.put_pause(&pause).await.expect("paused");
     tx.commit().await.expect("committed");
     let mut wishes = vec![("many".to_owned(), "normal"); 30];

@@ -200,7 +200,7 @@ async fn what_is_listed_as_json_has_the_same_shape_always() {
     let plan = json_of(&server, &["dead", "drop", &dead, "--dry-run"]).await;
     assert_eq!((names(&plan), &plan["dropped"]), (common("dropped"), &json!([dead])));
     let said = json_of(&server, &["explain", &review]).await;
-    assert_eq!(names(&said), ["code", "id", "status", "text", "until"]);
+    assert_eq!(names(&said), ["code", "estimatedPostAt", "id", "status", "text", "until"]);
     assert_eq!(names(&json_of(&server, &["accounts"]).await), ["accounts"]);
 }
 

@@ -53,6 +53,59 @@ async fn a_page_elsewhere_gets_cors_only_where_it_is_allowed() {
     assert!(!refused.headers().contains_key("access-control-allow-origin"));
 }
 
+/// The page of the service before this one: served elsewhere, with a key in its header and the old field for the file.
+#[tokio::test]
+async fn the_old_page_on_another_origin_goes_on_working() {
+    let server = Server::start().await;
+    let page = "https://studio.example";
+    for (method, path) in [("POST", "/api/videos"), ("PATCH", "/api/videos/x"), ("DELETE", "/api/accounts/x")] {
+        let ask = server.client.request(reqwest::Method::OPTIONS, server.url(path)).header("origin", page);
+        let ask = ask.header("access-control-request-method", method);
+        let wanted = "authorization,content-type,idempotency-key,range";
+        let may = ask.header("access-control-request-headers", wanted).send().await.expect("an answer");
+        assert!(may.status().is_success(), "{method}: {}", may.status());
+        let told = |name: &str| may.headers()[name].to_str().expect("text").to_ascii_lowercase();
+        assert_eq!(told("access-control-allow-origin"), page);
+        assert!(told("access-control-allow-methods").contains(&method.to_ascii_lowercase()));
+        let allowed = told("access-control-allow-headers");
+        assert!(wanted.split(',').all(|name| allowed.contains(name)), "{allowed}");
+        assert!(!may.headers().contains_key("access-control-allow-credentials"), "no cookie of ours is good elsewhere");
+    }
+    let upload = |key: &str, name: &'static str| {
+        let form = reqwest::multipart::Form::new()
+            .part(name, crate::fixture::file(crate::fixture::clip()))
+            .text("accountId", "conn_alice")
+            .text("title", "from the old page");
+        let request = server.client.post(server.url("/api/videos")).header("origin", page).bearer_auth(key);
+        request.multipart(form).send()
+    };
+    let done = upload(&server.alice, "file").await.expect("an answer");
+    assert_eq!(done.status(), 201);
+    assert_eq!(done.headers()["access-control-allow-origin"], page);
+    let exposed = done.headers()["access-control-expose-headers"].to_str().expect("text").to_ascii_lowercase();
+    for name in ["x-request-id", "retry-after", "content-range"] {
+        assert!(exposed.contains(name), "{exposed}");
+    }
+    let body: Value = done.json().await.expect("json");
+    assert_eq!(body["video"]["title"], "from the old page");
+    // What is refused can be read by the page, too.
+    for (answer, status) in [(upload("sk_wrong", "file").await, 401), (upload(&server.alice, "movie").await, 400)] {
+        let answer = answer.expect("an answer");
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["access-control-allow-origin"]),
+            (status, &page.parse().expect("a value"))
+        );
+    }
+    for path in ["/api/monitor/redis-usage", "/api/monitor/queue-health"] {
+        let request = server.client.get(server.url(path)).header("origin", page).bearer_auth(&server.operator);
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(
+            (answer.status().as_u16(), answer.headers()["access-control-allow-origin"].to_str().ok()),
+            (200, Some(page))
+        );
+    }
+}
+
 #[tokio::test]
 async fn the_description_names_only_routes_that_are_there() {
     let server = Server::start().await;

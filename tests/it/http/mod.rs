@@ -4,5 +4,6 @@ mod bytes;
 mod creator;
 mod errors;
 mod monitor;
+mod pauses;
 mod roles;
 mod session;

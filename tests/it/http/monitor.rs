@@ -174,7 +174,7 @@ async fn demand_on(database: Option<String>) {
     assert_eq!(demand(&server, Stage::Edit).await, 2, "four are due, and the limit lets two start");
     let ledger = &server.state.ledger;
     let tx = ledger.begin().await.expect("a transaction");
-    let room = Room { queued: 1, per_creator: None };
+    let room = Room { queued: 1, per_creator: None, at_once: None, permits: None };
     let released = tx.release(Stage::Edit, room).await.expect("released").remove(0).entry.video.to_string();
     tx.commit().await.expect("committed");
     assert_eq!(demand(&server, Stage::Edit).await, 2, "released or not");
@@ -208,7 +208,7 @@ async fn demand_on(database: Option<String>) {
     assert_eq!(demand(&server, Stage::Edit).await, 1, "the stage is closed, and what runs goes on");
 
     let tx = ledger.begin().await.expect("a transaction");
-    let pause = Pause { name: "stage/edit".to_owned(), until: None, reason: String::new() };
+    let pause = Pause { name: "stage/edit".to_owned(), until: None, reason: String::new(), set_by: None };
     tx.put_pause(&pause).await.expect("written");
     tx.commit().await.expect("committed");
     assert_eq!(demand(&server, Stage::Edit).await, 1, "paused");

@@ -42,7 +42,7 @@ async fn ten_relays_release_each_task_once(db: Database) {
             tx.commit().await.unwrap();
         }
     }
-    let room = Room { queued: 40, per_creator: None };
+    let room = Room { queued: 40, per_creator: None, at_once: None, permits: None };
     let relays = processes(&db, 10).await;
     let released = relays.iter().enumerate().map(|(number, ledger)| async move {
         let stage = Stage::STREAMED[number % 2];
@@ -137,7 +137,7 @@ async fn nobody_waits_for_ever(db: Database) {
 }
 
 async fn act(ledger: &Ledger, number: usize, publish: &Task, confirm: &Task) -> Result<(), LedgerError> {
-    let room = Room { queued: 9, per_creator: Some(1) };
+    let room = Room { queued: 9, per_creator: Some(1), at_once: None, permits: None };
     let tx = ledger.begin().await?;
     match number {
         0 | 1 => drop(tx.release(Stage::Publish, room).await?),
@@ -197,7 +197,7 @@ async fn settle(ledger: &Ledger, running: &Task, other: &Task) -> Result<(), Led
     let mut limit = tx.limit("publish/open_ada").await?;
     limit.closed_until = tx.now();
     tx.put_limit("publish/open_ada", &limit).await?;
-    tx.release(Stage::Publish, Room { queued: 9, per_creator: None }).await?;
+    tx.release(Stage::Publish, Room { queued: 9, per_creator: None, at_once: None, permits: None }).await?;
     tx.commit().await
 }
 
@@ -208,7 +208,7 @@ async fn doubt(tx: &Tx) -> Result<(), LedgerError> {
             tx.put_task(&row.task, &waiting).await?;
         }
     }
-    tx.release(Stage::Publish, Room { queued: 9, per_creator: None }).await?;
+    tx.release(Stage::Publish, Room { queued: 9, per_creator: None, at_once: None, permits: None }).await?;
     Ok(())
 }
 

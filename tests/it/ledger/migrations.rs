@@ -114,7 +114,7 @@ async fn rows_of_the_first_release(db: &Database) {
     assert_eq!(ledger.setting("instance").await.unwrap().unwrap(), "01900000-0000-7000-8000-0000000000aa");
     assert_eq!(ledger.dead_entries(9).await.unwrap().len(), 1);
     // And it goes on from there: what waits resumes under the next number.
-    let out = db.release(Stage::Publish, Room { queued: 9, per_creator: Some(1) }).await;
+    let out = db.release(Stage::Publish, Room { queued: 9, per_creator: Some(1), at_once: None, permits: None }).await;
     assert_eq!(out, ["ada"]);
     let raw = db.raw().await;
     assert_eq!(raw.number("select max(seq) from tasks").await, 42);

@@ -139,7 +139,7 @@ async fn figures(name: &str, number: usize, db: Database) {
     };
     let release = timed(|| async {
         let tx = db.tx().await;
-        let room = Room { queued: 100, per_creator: Some(1) };
+        let room = Room { queued: 100, per_creator: Some(1), at_once: None, permits: None };
         tx.release(Stage::Publish, room).await.expect("released");
     });
     let user = || ListFilter { user: Some("u1".into()), status: Some(Status::Failed), ..ListFilter::default() };
@@ -151,8 +151,19 @@ async fn figures(name: &str, number: usize, db: Database) {
         ("list by user and status", timed(|| list(user())).await),
         ("search, found", timed(|| list(search("number 7"))).await),
         ("search, missed", timed(|| list(search("nowhere"))).await),
+        (
+            "demand",
+            timed(|| async { _ = ledger.ready(Stage::Publish, Some(1), 1 << 40).await.expect("counted") }).await,
+        ),
+        (
+            "demand, no limit",
+            timed(|| async { _ = ledger.ready(Stage::Edit, None, 1 << 40).await.expect("counted") }).await,
+        ),
         ("stage counts", timed(|| async { _ = ledger.stage_counts(Stage::Publish, 0).await.expect("counted") }).await),
-        ("status counts", timed(|| async { _ = ledger.status_counts().await.expect("counted") }).await),
+        (
+            "status counts",
+            timed(|| async { _ = ledger.status_counts(number as i64 - 1_000).await.expect("counted") }).await,
+        ),
     ];
     let shown: Vec<String> = figures.iter().map(|(what, time)| format!("{what} {time:.1}")).collect();
     println!("{name:>12} {number:>10}  {}", shown.join(" · "));

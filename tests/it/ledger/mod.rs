@@ -22,7 +22,9 @@ macro_rules! on_both {
 
 mod contention;
 mod database;
+mod day;
 mod errors;
+mod forecast;
 mod listing;
 mod migrations;
 mod million;

@@ -75,8 +75,9 @@ async fn hot_paths(db: &Database) {
     for stage in Stage::STREAMED {
         let tx = db.tx().await;
         let task = New::of(stage, "a1").insert(&tx).await;
-        tx.release(stage, Room { queued: 150, per_creator: Some(2) }).await.unwrap();
-        tx.release(stage, Room { queued: 400, per_creator: None }).await.unwrap();
+        tx.release(stage, Room { queued: 150, per_creator: Some(2), at_once: None, permits: None }).await.unwrap();
+        tx.release(stage, Room { queued: 400, per_creator: None, at_once: None, permits: None }).await.unwrap();
+        tx.release(stage, Room { permits: Some(3), ..Room::for_slots(4, Some(1)) }).await.unwrap();
         let row = tx.task(task.id).await.unwrap().unwrap().task;
         tx.put_task(&row, &row).await.unwrap();
         tx.mark_permitted(task.id).await.unwrap();
@@ -96,17 +97,29 @@ async fn hot_paths(db: &Database) {
         ledger.anything_out(stage).await.unwrap();
         ledger.queued_before(stage, now).await.unwrap();
         ledger.stage_counts(stage, now).await.unwrap();
+        for per_creator in [None, Some(1)] {
+            ledger.ready(stage, per_creator, now).await.unwrap();
+        }
+        tx_parked(db, stage, now).await;
         ledger.trim_bound(stage, now, 60_000).await.unwrap();
         ledger.task_under(stage, "1-0").await.unwrap();
         ledger.tasks_of(task.video).await.unwrap();
         ledger.open_tasks(&[task.video]).await.unwrap();
         ledger.history(task.video).await.unwrap();
         ledger.dead_entry_count("video.edited").await.unwrap();
+        let queue = ledger.queue(stage).await.unwrap();
+        ledger.between(stage, &queue.waiting[0], &queue.waiting[1], 9).await.unwrap();
     }
     ledger.dead_entries(10).await.unwrap();
+    ledger.typical_runs().await.unwrap();
+    ledger.limits_of(&["a1".to_owned(), "a2".to_owned()]).await.unwrap();
     ledger.idempotent("u1", "k", now).await.unwrap();
     ledger.account("a1").await.unwrap();
     ledger.limit("publish/a1").await.unwrap();
+    ledger.limit_seen("publish/a1").await.unwrap();
+    ledger.last_posts(now).await.unwrap();
+    ledger.status_counts(now - 86_400_000).await.unwrap();
+    ledger.posts_since(now - 86_400_000).await.unwrap();
     let cursor = Some(subiteya::event::VideoId::new());
     for (user, account) in [(None, None), (Some("u1"), None), (None, Some("a1"))] {
         for status in [None, Some(Status::Failed)] {
@@ -116,6 +129,10 @@ async fn hot_paths(db: &Database) {
             }
         }
     }
+}
+
+async fn tx_parked(db: &Database, stage: Stage, now: i64) {
+    db.tx().await.parked_for(stage, "reached_active_user_cap", now, 100).await.unwrap();
 }
 
 async fn plan(raw: &Raw, sql: &str) -> Vec<String> {
@@ -136,7 +153,8 @@ async fn plan(raw: &Raw, sql: &str) -> Vec<String> {
 /// few rows, and one whose order the question stops in.
 fn reads_all(line: &str) -> bool {
     const GROWING: [&str; 9] = ["tasks", "videos", "history", "publications", "t", "h", "s", "r", "v"];
-    const ORDERED: [&str; 4] = ["tasks_waiting", "tasks_again", "tasks_trim", "sqlite_autoindex_videos_1"];
+    const ORDERED: [&str; 5] =
+        ["tasks_waiting", "tasks_again", "tasks_trim", "sqlite_autoindex_videos_1", "sqlite_autoindex_history_1"];
     let words: Vec<&str> = line.split_whitespace().collect();
     let sqlite = words.first() == Some(&"SCAN") && GROWING.contains(&words[1])
         || line.starts_with("SEARCH") && line.contains(" tasks_") && line.ends_with("(stage=?)")

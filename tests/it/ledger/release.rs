@@ -19,7 +19,7 @@ on_both!(
 );
 
 fn room(queued: i64) -> Room {
-    Room { queued, per_creator: None }
+    Room { queued, per_creator: None, at_once: None, permits: None }
 }
 
 async fn priorities_go_six_three_one(db: Database) {
@@ -75,7 +75,7 @@ async fn no_more_than_there_is_room(db: Database) {
     assert_eq!(db.release(Stage::Publish, room(3)).await.len(), 0, "each stage for itself");
     assert_eq!(db.release(Stage::Edit, room(9)).await.len(), 2, "what is not due stays");
     let tx = db.tx().await;
-    tx.put_pause(&Pause { name: "stage/edit".into(), until: None, reason: String::new() }).await.unwrap();
+    tx.put_pause(&Pause { name: "stage/edit".into(), until: None, reason: String::new(), set_by: None }).await.unwrap();
     tx.commit().await.unwrap();
     db.task(New::of(Stage::Edit, "a")).await;
     assert_eq!(db.release(Stage::Edit, room(9)).await.len(), 0, "a paused stage releases nothing");
@@ -127,9 +127,14 @@ async fn whoever_is_closed_is_passed_over(db: Database) {
     resuming(&db, New::of(Stage::Publish, "lost")).await;
     close(&db, "open_closed").await;
     let tx = db.tx().await;
-    tx.put_pause(&Pause { name: "account/paused".into(), until: Some(tx.now() + 60_000), reason: "so".into() })
-        .await
-        .unwrap();
+    tx.put_pause(&Pause {
+        name: "account/paused".into(),
+        until: Some(tx.now() + 60_000),
+        reason: "so".into(),
+        set_by: None,
+    })
+    .await
+    .unwrap();
     assert!(tx.needs_reconnect("lost", 1, "revoked").await.unwrap());
     tx.commit().await.unwrap();
     let mut out = db.release(Stage::Publish, room(99)).await;
@@ -148,7 +153,7 @@ async fn a_limit_counts_what_is_out_over_all_priorities(db: Database) {
     let running = db.task(new("first", Priority::High)).await;
     let now = db.ledger.now().await.unwrap();
     db.put(&running, &leased(&running, claim(30, "1-0"), now)).await;
-    let three = Room { queued: 9, per_creator: Some(3) };
+    let three = Room { queued: 9, per_creator: Some(3), at_once: None, permits: None };
     let mut out = db.release(Stage::Publish, three).await;
     out.sort();
     assert_eq!(out, ["first", "second"], "one runs, so two of the three may go: the higher priorities");
@@ -170,24 +175,27 @@ const RULE: &str = "
         where t.stage = 'publish' and t.state = 'waiting' and t.due_at <= $1 and not exists (select 1 from pauses p
             where p.name = 'account/' || t.account_id and coalesce(p.until_at, $1 + 1) > $1)
     ), open as (
-        select d.*, row_number() over (partition by d.creator, d.closed order by d.priority, d.due_at, d.id) as of_creator from due d
+        select d.*, row_number() over (partition by d.creator, d.closed, d.resumes order by d.priority, d.due_at, d.id) as of_creator from due d
     ), may as (
         select o.* from open o where o.resumes = 1 or o.closed = 0 and o.of_creator <= $2 - (select count(*) from tasks x
             where x.stage = 'publish' and x.creator = o.creator and x.state in ('queued', 'running') and x.permitted = 0)
     ), turns as (
-        select m.*, row_number() over (partition by m.priority, m.creator order by m.due_at, m.id) as nth,
+        select m.*, row_number() over (partition by m.priority, m.creator, m.resumes order by m.due_at, m.id) as nth,
             coalesce((select max(s.seq) from tasks s where s.stage = 'publish' and s.creator = m.creator), 0) as served from may m
     )
-    select id, priority from turns order by priority, nth, served, due_at, id";
+    select id, priority, resumes from turns
+    order by resumes desc, priority, case when resumes = 1 then 0 else nth end, case when resumes = 1 then 0 else served end, due_at, id";
 
 async fn ruled(db: &Database, raw: &Raw, room: Room) -> Vec<TaskId> {
     let now = db.ledger.now().await.unwrap();
     let per_creator = room.per_creator.unwrap_or(1_000_000);
     let rows = raw.all(RULE, vec![now.into(), per_creator.into()]).await;
-    let mut due = Vec::new();
+    let (mut resuming, mut limited) = (Vec::new(), Vec::new());
     for row in rows {
         let (id, priority): (String, i64) = (row.try_get("", "id").unwrap(), row.try_get("", "priority").unwrap());
-        due.push(subiteya::ledger::Releasable { task: id.parse().unwrap(), priority: priority as usize });
+        let resumes = row.try_get::<i32>("", "resumes").unwrap() == 1;
+        let due = subiteya::ledger::Releasable { task: id.parse().unwrap(), priority: priority as usize, resumes };
+        if resumes { resuming.push(due) } else { limited.push(due) }
     }
     let mut passes = [0; 3];
     for row in raw.all("select priority, pass from turns where stage = 'publish'", vec![]).await {
@@ -195,7 +203,10 @@ async fn ruled(db: &Database, raw: &Raw, room: Room) -> Vec<TaskId> {
         passes[priority as usize] = row.try_get("", "pass").unwrap();
     }
     let out = raw.number("select count(*) from tasks where stage = 'publish' and state = 'queued'").await;
-    interleave(&mut passes, &due, usize::try_from(room.queued - out).unwrap_or(0))
+    let free = usize::try_from(room.queued - out).unwrap_or(0);
+    let mut chosen = interleave(&mut passes, &resuming, free);
+    chosen.extend(interleave(&mut passes, &limited, free - chosen.len()));
+    chosen
 }
 
 async fn as_the_plain_statement_of_the_rule_has_it(db: Database) {
@@ -225,13 +236,15 @@ async fn as_the_plain_statement_of_the_rule_has_it(db: Database) {
         }
         if round == 6 {
             let tx = db.tx().await;
-            tx.put_pause(&Pause { name: "account/a2".into(), until: None, reason: String::new() }).await.unwrap();
+            tx.put_pause(&Pause { name: "account/a2".into(), until: None, reason: String::new(), set_by: None })
+                .await
+                .unwrap();
             tx.needs_reconnect("a3", 1, "revoked").await.unwrap();
             tx.commit().await.unwrap();
         }
         let per_creator = [None, Some(1), Some(3), Some(20)][random.random_range(0..4)];
         let out = raw.number("select count(*) from tasks where stage = 'publish' and state = 'queued'").await;
-        let room = Room { queued: out + random.random_range(1..40), per_creator };
+        let room = Room { queued: out + random.random_range(1..40), per_creator, at_once: None, permits: None };
         let ruled = ruled(&db, &raw, room).await;
         let tx = db.tx().await;
         let released = tx.release(Stage::Publish, room).await.unwrap();

@@ -50,7 +50,7 @@ async fn a_limit_is_moved_by_compare_and_set(db: Database) {
 
 async fn a_pause_ends_by_itself_or_by_hand(db: Database) {
     let tx = db.tx().await;
-    let pause = |until| Pause { name: "stage/edit".into(), until, reason: "deploy — 5' \"x\"".into() };
+    let pause = |until| Pause { name: "stage/edit".into(), until, reason: "deploy — 5' \"x\"".into(), set_by: None };
     tx.put_pause(&pause(Some(tx.now()))).await.unwrap();
     assert_eq!(tx.paused("stage/edit").await.unwrap(), None, "it is over");
     tx.put_pause(&pause(None)).await.unwrap();

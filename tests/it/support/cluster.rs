@@ -1,86 +1,141 @@
-//! Three redis-servers that are one Redis Cluster, of the test's own; gone with it.
+//! redis-servers that are one Redis Cluster of three masters, of the test's own; gone with it.
 
 use std::path::Path;
 use std::time::Duration;
 
 use subiteya::child::{Contained, Limits, Running, find};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::resp;
 use super::servers::free_port;
+
+/// Longer than a busy machine takes to start a server, or to have it heard of by the others.
+const PATIENCE: Duration = Duration::from_secs(30);
+const MASTERS: usize = 3;
 
 pub(crate) struct Cluster {
     folder: tempfile::TempDir,
-    nodes: Vec<(u16, Running)>,
+    /// The masters, and then, in the same order, the replica of each, if they have any.
+    nodes: Vec<Node>,
+}
+
+struct Node {
+    port: u16,
     /// Where the nodes talk to each other; Redis' own choice, port + 10000, may be another's.
-    buses: Vec<u16>,
+    bus: u16,
+    server: Running,
 }
 
 impl Cluster {
     pub(crate) async fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let buses: Vec<u16> = (0..3).map(|_| free_port()).collect();
-        let mut nodes = Vec::new();
-        for bus in &buses {
-            nodes.push(node(folder.path(), free_port(), *bus).await);
+        let mut cluster = Self { folder: tempfile::tempdir().expect("a folder"), nodes: Vec::new() };
+        for slots in ["0 5460", "5461 10922", "10923 16383"] {
+            let port = cluster.joined().await;
+            let words: Vec<&str> = ["CLUSTER", "ADDSLOTSRANGE"].into_iter().chain(slots.split(' ')).collect();
+            assert_eq!(reply(port, &words).await, "+OK\r\n");
         }
-        let ports: Vec<u16> = nodes.iter().map(|(port, _)| *port).collect();
-        let slots = ["0 5460", "5461 10922", "10923 16383"];
-        for (port, range) in ports.iter().zip(slots) {
-            let mut words = vec!["CLUSTER", "ADDSLOTSRANGE"];
-            words.extend(range.split(' '));
-            assert_eq!(command(*port, &words).await.as_deref(), Some("+OK\r\n"));
+        cluster.is_known_to_all().await;
+        cluster
+    }
+
+    /// A replica follows each master, and takes its place when it is gone for two seconds.
+    pub(crate) async fn with_replicas() -> Self {
+        let mut cluster = Self::start().await;
+        for place in 0..MASTERS {
+            let (master, replica) = (id(cluster.nodes[place].port).await, cluster.joined().await);
+            super::eventually("the replica knows its master", PATIENCE, || async {
+                command(replica, &["CLUSTER", "REPLICATE", &master]).await.is_some_and(|reply| reply.starts_with("+OK"))
+            })
+            .await;
+            super::eventually("the replica follows", PATIENCE, || is_following(replica, true)).await;
         }
-        for port in &ports[1..] {
-            let first = [ports[0], buses[0]].map(|port| port.to_string());
-            command(*port, &["CLUSTER", "MEET", "127.0.0.1", &first[0], &first[1]]).await;
+        cluster.is_known_to_all().await;
+        cluster
+    }
+
+    /// Starts another node, which the first one is told of.
+    async fn joined(&mut self) -> u16 {
+        let (port, bus) = (free_port(), free_port());
+        let server = launch(self.folder.path(), port, bus).await;
+        self.nodes.push(Node { port, bus, server });
+        if self.nodes.len() > 1 {
+            let first = [self.nodes[0].port, self.nodes[0].bus].map(|port| port.to_string());
+            reply(port, &["CLUSTER", "MEET", "127.0.0.1", &first[0], &first[1]]).await;
         }
-        let cluster = Self { folder, nodes, buses };
-        super::eventually("the cluster is whole", Duration::from_secs(20), || async {
-            for port in &ports {
-                let info = command(*port, &["CLUSTER", "INFO"]).await.unwrap_or_default();
-                if !info.contains("cluster_state:ok") || !info.contains("cluster_known_nodes:3") {
+        port
+    }
+
+    /// Waits until every node finds the cluster in order and knows all others for what they are.
+    async fn is_known_to_all(&self) {
+        let replicas = self.nodes.len() - MASTERS;
+        let known = format!("cluster_known_nodes:{}\r\n", self.nodes.len());
+        super::eventually("the cluster is whole", PATIENCE, || async {
+            for port in self.ports() {
+                let info = command(port, &["CLUSTER", "INFO"]).await.unwrap_or_default();
+                let nodes = command(port, &["CLUSTER", "NODES"]).await.unwrap_or_default();
+                let whole = info.contains("cluster_state:ok") && info.contains(&known);
+                if !whole || nodes.matches("slave ").count() != replicas {
                     return false;
                 }
             }
             true
         })
         .await;
-        cluster
     }
 
     /// The first node's address; the client finds the others.
     pub(crate) fn url(&self) -> String {
-        format!("redis-cluster://127.0.0.1:{}", self.nodes[0].0)
+        format!("redis-cluster://127.0.0.1:{}", self.nodes[0].port)
     }
 
     pub(crate) fn ports(&self) -> impl Iterator<Item = u16> {
-        self.nodes.iter().map(|(port, _)| *port)
+        self.nodes.iter().map(|node| node.port)
     }
 
     pub(crate) fn pids(&self) -> impl Iterator<Item = u32> {
-        self.nodes.iter().map(|(_, server)| server.group().unsigned_abs())
+        self.nodes.iter().map(|node| node.server.group().unsigned_abs())
     }
 
     /// The port of the node that has this key, by its own words.
     pub(crate) async fn owner(&self, key: &str) -> u16 {
+        self.owner_now(key).await.unwrap_or_else(|| panic!("no node has {key}"))
+    }
+
+    /// None while the node that had it is gone and nobody has taken its place.
+    pub(crate) async fn owner_now(&self, key: &str) -> Option<u16> {
         for port in self.ports() {
-            let reply = command(port, &["EXISTS", key]).await.unwrap_or_default();
-            if reply.starts_with(':') {
-                return port;
+            if command(port, &["EXISTS", key]).await.is_some_and(|reply| reply.starts_with(':')) {
+                return Some(port);
             }
         }
-        panic!("no node has {key}");
+        None
     }
 
     pub(crate) async fn kill(&mut self, port: u16) {
-        let (_, server) = self.nodes.iter_mut().find(|(one, _)| *one == port).expect("a node");
-        server.kill().await.expect("killed");
+        let place = self.place(port);
+        self.nodes[place].server.kill().await.expect("killed");
     }
 
     pub(crate) async fn restart(&mut self, port: u16) {
-        let place = self.nodes.iter().position(|(one, _)| *one == port).expect("a node");
-        self.nodes[place] = node(self.folder.path(), port, self.buses[place]).await;
+        let place = self.place(port);
+        self.nodes[place].server = launch(self.folder.path(), port, self.nodes[place].bus).await;
+    }
+
+    /// From now on the replica of this master hears nothing more of it.
+    pub(crate) async fn cut_replica_of(&self, master: u16) {
+        let replica = self.nodes[MASTERS + self.place(master)].port;
+        reply(replica, &["CONFIG", "SET", "masteruser", "nobody", "masterauth", "wrong"]).await;
+        reply(master, &["CLIENT", "KILL", "TYPE", "replica"]).await;
+        super::eventually("the replica is cut off", PATIENCE, || is_following(replica, false)).await;
+    }
+
+    /// Waits until this node follows another one.
+    pub(crate) async fn follows(&self, port: u16) {
+        super::eventually("it follows", PATIENCE, || is_following(port, true)).await;
+    }
+
+    fn place(&self, port: u16) -> usize {
+        self.nodes.iter().position(|node| node.port == port).expect("a node")
     }
 
     /// Moves a key's hash slot, with the key, to another node, as a rebalancing does.
@@ -111,7 +166,7 @@ impl Cluster {
     }
 }
 
-async fn node(folder: &Path, port: u16, bus: u16) -> (u16, Running) {
+async fn launch(folder: &Path, port: u16, bus: u16) -> Running {
     let program = find(&["redis-server", "valkey-server"]).expect("redis-server or valkey-server is installed");
     let bus = bus.to_string();
     let home = folder.join(port.to_string());
@@ -132,11 +187,16 @@ async fn node(folder: &Path, port: u16, bus: u16) -> (u16, Running) {
         ])
         .start()
         .expect("redis-server starts");
-    super::eventually("the node answers", Duration::from_secs(10), || async {
+    super::eventually("the node answers", PATIENCE, || async {
         command(port, &["PING"]).await.is_some_and(|reply| reply.starts_with("+PONG"))
     })
     .await;
-    (port, server)
+    server
+}
+
+async fn is_following(port: u16, well: bool) -> bool {
+    let status = if well { "master_link_status:up" } else { "master_link_status:down" };
+    command(port, &["INFO", "replication"]).await.is_some_and(|info| info.contains(status))
 }
 
 async fn id(port: u16) -> String {
@@ -150,22 +210,5 @@ async fn reply(port: u16, words: &[&str]) -> String {
 }
 
 async fn command(port: u16, words: &[&str]) -> Option<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
-    let mut request = format!("*{}\r\n", words.len());
-    for word in words {
-        request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
-    }
-    stream.write_all(request.as_bytes()).await.ok()?;
-    let mut reply = Vec::new();
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        // One reply a connection: what has come when nothing more does is all of it.
-        let pause = Duration::from_millis(if reply.is_empty() { 2_000 } else { 30 });
-        match tokio::time::timeout(pause, stream.read(&mut buffer)).await {
-            Ok(Ok(0)) | Err(_) => break,
-            Ok(Ok(read)) => reply.extend_from_slice(&buffer[..read]),
-            Ok(Err(_)) => return None,
-        }
-    }
-    Some(String::from_utf8_lossy(&reply).into_owned())
+    resp::ask(TcpStream::connect(("127.0.0.1", port)).await.ok()?, words).await
 }

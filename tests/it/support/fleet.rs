@@ -576,3 +576,28 @@ fn make(size: &str, seconds: &str, more: &[&str]) -> (TempDir, PathBuf) {
     assert!(made.expect("ffmpeg").success());
     (folder, file)
 }
+
+/// libfaketime shifts the wall clock of a process.
+pub(crate) fn faked(shift: &str) -> [(&'static str, String); 3] {
+    let folders = std::fs::read_dir("/usr/lib").expect("a folder").flatten();
+    let library = folders.map(|folder| folder.path().join("faketime/libfaketime.so.1")).find(|file| file.is_file());
+    let library = library.expect("libfaketime is missing: run `make test-servers`");
+    [
+        ("LD_PRELOAD", library.display().to_string()),
+        ("FAKETIME", shift.to_owned()),
+        ("DONT_FAKE_MONOTONIC", "1".to_owned()),
+    ]
+}
+
+/// Waits for what takes longer than [`SOON`].
+pub(crate) async fn until_long(fleet: &Fleet, id: &str, within: Duration, holds: impl Fn(&Value) -> bool) -> Value {
+    let deadline = Instant::now() + within;
+    loop {
+        let video = fleet.video(id).await;
+        if holds(&video) {
+            return video;
+        }
+        assert!(Instant::now() < deadline, "{id} is still {video:#}\n{}", fleet.logs());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}

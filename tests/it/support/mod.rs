@@ -18,6 +18,7 @@ pub(crate) mod usage;
 
 use std::time::Duration;
 
+use subiteya::ledger::Ledger;
 use tokio::time::Instant;
 
 /// Waits until the condition holds; panics with `what` when it takes too long.
@@ -31,4 +32,16 @@ where
         assert!(Instant::now() < deadline, "{what}: not within {within:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// The ledger in a SQLite file, from now on at this time of its clock.
+pub(crate) async fn later(url: &str, time: i64) -> Ledger {
+    let open = async || Ledger::open(url).await.expect("the ledger");
+    let tx = open().await.begin().await.expect("a transaction");
+    let clock = tx.setting("clock").await.expect("read").expect("a clock");
+    let (boot, offset) = clock.split_once('/').expect("an offset");
+    let offset = offset.parse::<i64>().expect("a number") + time - tx.now();
+    tx.put_setting("clock", &format!("{boot}/{offset}")).await.expect("written");
+    tx.commit().await.expect("committed");
+    open().await
 }

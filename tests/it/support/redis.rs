@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use subiteya::child::{Contained, Limits, Running, find};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
+
+use super::resp;
 
 pub(crate) struct Redis {
     folder: tempfile::TempDir,
@@ -80,9 +81,15 @@ impl Redis {
         self.server = launch(self.folder.path(), &self.program, &self.extra).await;
     }
 
+    /// With further options.
+    pub(crate) async fn restart_with(&mut self, extra: &[&str]) {
+        self.extra.extend(extra.iter().map(|&one| one.to_owned()));
+        self.restart().await;
+    }
+
     /// Sends one command and gives the raw reply.
     pub(crate) async fn command(&self, words: &[&str]) -> String {
-        raw(&self.socket(), words).await.expect("Redis answers")
+        ask(&self.socket(), words).await.expect("Redis answers")
     }
 
     /// A connection that stays: what is authenticated now remains so.
@@ -126,30 +133,13 @@ async fn launch(folder: &Path, program: &Path, extra: &[String]) -> Running {
         .start()
         .expect("redis-server starts");
     let socket = folder.join("redis.sock");
-    super::eventually("redis-server answers", std::time::Duration::from_secs(10), || async {
-        raw(&socket, &["PING"]).await.is_some_and(|reply| reply.starts_with("+PONG"))
+    super::eventually("redis-server answers", std::time::Duration::from_secs(30), || async {
+        ask(&socket, &["PING"]).await.is_some_and(|reply| reply.starts_with("+PONG"))
     })
     .await;
     server
 }
 
-async fn raw(socket: &Path, words: &[&str]) -> Option<String> {
-    let mut stream = UnixStream::connect(socket).await.ok()?;
-    let mut request = format!("*{}\r\n", words.len());
-    for word in words {
-        request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
-    }
-    stream.write_all(request.as_bytes()).await.ok()?;
-    let mut reply = Vec::new();
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        // One reply a connection: what has come when nothing more does is all of it.
-        let pause = std::time::Duration::from_millis(if reply.is_empty() { 2_000 } else { 30 });
-        match tokio::time::timeout(pause, stream.read(&mut buffer)).await {
-            Ok(Ok(0)) | Err(_) => break,
-            Ok(Ok(read)) => reply.extend_from_slice(&buffer[..read]),
-            Ok(Err(_)) => return None,
-        }
-    }
-    Some(String::from_utf8_lossy(&reply).into_owned())
+async fn ask(socket: &Path, words: &[&str]) -> Option<String> {
+    resp::ask(UnixStream::connect(socket).await.ok()?, words).await
 }

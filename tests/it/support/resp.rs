@@ -1,8 +1,32 @@
-//! Redis' protocol, as much as a stand-in for a server needs of it.
+//! Redis' protocol, as much as a test's raw commands and a stand-in for a server need of it.
 
-pub(crate) fn encode(words: &[String]) -> Vec<u8> {
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// Longer than a server on a busy machine takes for any command of a test.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Sends one command and gives its raw reply; none: the connection broke, or nothing came.
+pub(crate) async fn ask(mut server: impl AsyncRead + AsyncWrite + Unpin, words: &[&str]) -> Option<String> {
+    let answered = async {
+        server.write_all(&encode(words)).await.ok()?;
+        let mut bytes = Vec::new();
+        loop {
+            if let Some(length) = reply(&bytes) {
+                return Some(String::from_utf8_lossy(&bytes[..length]).into_owned());
+            }
+            if server.read_buf(&mut bytes).await.ok()? == 0 {
+                return None;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, answered).await.ok()?
+}
+
+pub(crate) fn encode(words: &[impl AsRef<str>]) -> Vec<u8> {
     let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
+    for word in words.iter().map(AsRef::as_ref) {
         bytes.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
     }
     bytes

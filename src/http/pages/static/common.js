@@ -36,13 +36,20 @@ function when(text) {
   return new Date(text).toLocaleString();
 }
 
+function paused(pause) {
+  if (!pause) return "";
+  const until = pause.until ? ` until ${when(pause.until)}` : "";
+  return `paused${until}${pause.reason ? `: ${pause.reason}` : ""}`;
+}
+
 // One sentence on why nothing moves, or on how it ended.
 function sentence(video) {
   if (video.reason) return video.reason.text;
   if (video.postState && video.postState.code !== "PUBLIC") return video.postState.text;
   if (!video.waitingFor) return "";
   const until = video.waitingFor.until ? ` (until ${when(video.waitingFor.until)})` : "";
-  return video.waitingFor.text + until;
+  const likely = video.estimatedPostAt ? ` · likely posted ${when(video.estimatedPostAt)}` : "";
+  return video.waitingFor.text + until + likely;
 }
 
 function badge(made, status) {

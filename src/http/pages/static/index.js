@@ -87,7 +87,7 @@ function accountLine(account) {
   const item = element("li", "", account.displayName || account.id);
   const until = account.closedUntil ? ` until ${when(account.closedUntil)}` : "";
   const state = { ACTIVE: "ready", RECONNECT: "has to be connected again", CLOSED_UNTIL: `closed${until}` }[account.state];
-  const parts = [state, account.stateReason];
+  const parts = [state, account.stateReason, paused(account.paused)];
   if (account.nextPostAt && account.state === "ACTIVE" && new Date(account.nextPostAt) > new Date()) {
     parts.push(`next post ${when(account.nextPostAt)}`);
   }
