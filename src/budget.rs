@@ -8,6 +8,8 @@ use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, Utc};
 
 const WARNING: f64 = 0.80;
 const CRITICAL: f64 = 0.95;
+/// What is left from here on is for the posts of what was edited last.
+const LAST: f64 = 0.9995;
 
 /// How far the plan is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,7 +49,7 @@ impl Step {
 /// to the month's end.
 #[expect(clippy::cast_precision_loss, reason = "a share")]
 pub fn holds_edits(total: u64, cap: u64, elapsed: f64) -> bool {
-    cap > 0 && total as f64 >= cap as f64 * elapsed.max(CRITICAL)
+    cap > 0 && total as f64 >= cap as f64 * elapsed.clamp(CRITICAL, LAST)
 }
 
 /// How much of the month is over; never less than an hour's share, so that its first minutes promise nothing wild.
