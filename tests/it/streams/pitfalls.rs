@@ -12,7 +12,7 @@ use subiteya::stream::{Meter, Options, StreamError, Streams};
 use super::cases::entry;
 use crate::support::clock;
 use crate::support::eventually;
-use crate::support::fleet::{Fleet, LOOSE, faked};
+use crate::support::fleet::{Fleet, LOOSE};
 use crate::support::proxy::Proxy;
 use crate::support::redis::Redis;
 use crate::support::stage::{Pipeline, Script};
