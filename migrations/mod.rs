@@ -35,6 +35,9 @@ pub(crate) fn lost_with(name: &str) -> &'static str {
         "m0002_connect" => "logins at TikTok that are under way, and webhooks that were not looked at yet",
         "m0003_chores" => "which videos' bytes were removed already: their rows will claim bytes that are gone",
         "m0004_plans" => "nothing but indexes",
+        "m0005_pauses" => "who paused what: the pauses stay",
+        "m0006_creators" => "what TikTok said of creators: it is asked again",
+        "m0007_refusals" => "what limits TikTok taught by refusing, and creators' posts of the last day",
         _ => "what it had added",
     }
 }

@@ -36,8 +36,8 @@ pub async fn run(command: ServerCommand, config: Config, manner: Manner) -> Resu
     }
     match command {
         ServerCommand::Up => Box::pin(up::up(config)).await,
-        ServerCommand::Serve => roles::serve(config).await,
-        ServerCommand::Work(workers) => roles::work(config, workers).await,
+        ServerCommand::Serve => Box::pin(roles::serve(config)).await,
+        ServerCommand::Work(workers) => Box::pin(roles::work(config, workers)).await,
         ServerCommand::Migrate(step) => stores::migrate(&config, step, manner).await,
         ServerCommand::Doctor(judged) => doctor::doctor(config, judged, manner).await,
         ServerCommand::Sandbox(args) => sandbox::run(&config, args).await,

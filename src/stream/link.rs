@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
@@ -25,6 +25,9 @@ const UNHEARD: u32 = 3;
 const FIRST_PAUSE: u32 = 100;
 const JITTER: u32 = 1_000;
 
+/// How long a connection stands before that alone shows that Redis works: longer than a reader waits with its next try.
+const PROVED: Duration = Duration::from_secs(5);
+
 /// To whom a connection tells what becomes of it.
 #[derive(Clone)]
 pub(super) struct Witnesses {
@@ -41,10 +44,18 @@ impl Witnesses {
         Self { meter: meter.clone(), quota: quota.clone(), outage: Arc::new(Outage::of(what)), misled: Arc::default() }
     }
 
+    /// It stands. That ends an outage, unless somebody finds out meanwhile that what answers does not serve.
     pub(super) fn let_in(&self) {
-        if !self.misled.load(Ordering::Relaxed) {
-            self.outage.worked();
+        if self.outage.why().is_none() {
+            return;
         }
+        let (outage, misled) = (self.outage.clone(), self.misled.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(PROVED).await;
+            if !misled.load(Ordering::Relaxed) && outage.calm_for() >= PROVED {
+                outage.worked();
+            }
+        });
     }
 
     fn misled(&self) {
@@ -52,9 +63,8 @@ impl Witnesses {
     }
 
     fn served(&self) {
-        if self.misled.swap(false, Ordering::Relaxed) {
-            self.outage.worked();
-        }
+        self.misled.store(false, Ordering::Relaxed);
+        self.outage.worked();
     }
 }
 
@@ -342,8 +352,6 @@ pub(super) fn note<T>(outage: &Outage, answer: &Result<T>) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
