@@ -179,9 +179,10 @@ pub struct Engine {
 const AFTER_TROUBLE: Duration = Duration::from_secs(9);
 
 impl Engine {
-    /// How long a lease must be seen to be over before its work is taken over: time for a holder that lives to renew.
+    /// How long a lease must be seen to be over before its work is taken over: time for a holder that lives to renew, which
+    /// it tries every second.
     pub(crate) fn grace(&self) -> Duration {
-        (self.config.lease / 3).max(2 * self.times.tick)
+        (self.config.lease / 3).min(3 * self.times.tick).max(2 * self.times.tick)
     }
 
     /// After trouble with the ledger: longer than a holder may wait in vain on a connection that died meanwhile.
