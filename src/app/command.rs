@@ -43,7 +43,7 @@ pub struct SandboxArgs {
     /// Address and port to listen on
     #[arg(long, default_value = "127.0.0.1:3100")]
     pub listen: String,
-    /// Break on request: TARGET[@NTH]:ACTION[=VALUE][*COUNT], such as chunk@2:cut-after or init:error=500*2; may be
+    /// Break on request: `TARGET[@NTH]:ACTION[=VALUE][*COUNT]`, such as chunk@2:cut-after or init:error=500*2; may be
     /// given several times, and asked for while it runs, too (POST /sandbox/faults)
     #[arg(long, value_name = "FAULT")]
     pub fault: Vec<Fault>,

@@ -7,7 +7,7 @@
 //! or when TikTok says something new of its creator that it fits.
 //!
 //! TikTok lets an app ask 20 times a minute for each token. Publishing asks before each init; pages share what is known
-//! and ask at most once in [`ASK_EVERY`].
+//! and ask at most once in `ASK_EVERY`.
 
 mod fit;
 mod options;

@@ -1,6 +1,6 @@
 //! When a video will be posted, as far as can be told now.
 //!
-//! The data: what stands in each stage's [`Queue`], how fast the stage goes ([`Pace`]), and nothing else. [`line::starts`] plays
+//! The data: what stands in each stage's [`Queue`], how fast the stage goes ([`Pace`]), and nothing else. `line::starts` plays
 //! the ordered release and the limits through on it, with the very functions that they run by, and tells when each task
 //! begins. Editing comes first; what it will have done arrives at publishing. A pure function; whoever asks reads the
 //! ledger first, which is a bounded question.
