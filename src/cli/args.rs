@@ -401,7 +401,7 @@ pub(super) struct OptionsChange {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct When {
-    /// RFC 3339, or from now on, such as +2h; at most 365 days ahead
+    /// RFC 3339, or from now on, such as +2h; at most 36,500 days ahead
     #[arg(long, value_name = "TIME")]
     pub(super) at: Option<Moment>,
     /// As soon as the limits allow it

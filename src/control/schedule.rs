@@ -11,12 +11,11 @@ use crate::stage::publish::operator::may_cancel;
 use crate::stage::publish::record;
 use crate::task::Refused as Unmoved;
 
-/// How far ahead a time may lie. TikTok says nothing of it, since it is never told; a person who means more has mistyped the
-/// year.
-pub const FURTHEST_DAYS: i64 = 365;
+/// How far ahead a time may lie: a hundred years, beyond which a year is mistyped.
+pub const FURTHEST_DAYS: i64 = 36_500;
 
 /// A slip in the year is seen at once and not when nothing is posted. `name` is the field's.
-pub fn within_a_year(name: &str, time: i64) -> Result<(), Reason> {
+pub fn near_enough(name: &str, time: i64) -> Result<(), Reason> {
     if time > SystemClock::now() + FURTHEST_DAYS * 86_400_000 {
         let text = format!("{name} can be at most {FURTHEST_DAYS} days ahead; choose an earlier time");
         return Err(Reason::new("time_too_far", text));

@@ -30,7 +30,7 @@ pub(super) fn routes() -> Router<AppState> {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct PauseBody {
-    /// RFC 3339, at most 365 days ahead; without it until it is resumed.
+    /// RFC 3339, at most 36,500 days ahead; without it until it is resumed.
     until: Option<String>,
     /// Shown wherever somebody asks why nothing moves.
     reason: String,
@@ -135,7 +135,7 @@ async fn put(state: &AppState, caller: &Caller, name: String, body: PauseBody) -
     let wrong = |reason: Reason| Problem::reason(StatusCode::UNPROCESSABLE_ENTITY, reason);
     let until = body.until.map(|text| moment("until", &text)).transpose()?;
     if let Some(until) = until {
-        schedule::within_a_year("until", until).map_err(wrong)?;
+        schedule::near_enough("until", until).map_err(wrong)?;
     }
     if body.reason.chars().count() > LONGEST_REASON || body.reason.contains('\0') {
         let text = format!("reason can have at most {LONGEST_REASON} characters, and no NUL");

@@ -120,7 +120,7 @@ fn publish_at(fields: &BTreeMap<String, String>) -> Result<Option<i64>, Refusal>
         let text = "publishAt has to be a time like 2026-11-30T18:00:00Z (RFC 3339, with its zone)";
         Refusal::content("publish_at_invalid", text)
     })?;
-    control::schedule::within_a_year("publishAt", time.timestamp_millis()).map_err(Refusal::Content)?;
+    control::schedule::near_enough("publishAt", time.timestamp_millis()).map_err(Refusal::Content)?;
     Ok(Some(time.timestamp_millis()))
 }
 

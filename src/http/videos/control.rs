@@ -66,7 +66,7 @@ pub(in crate::http) async fn resolve(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::http) struct Change {
-    /// RFC 3339, at most 365 days ahead. Null, or a time that is over: as soon as possible.
+    /// RFC 3339, at most 36,500 days ahead. Null, or a time that is over: as soon as possible.
     #[serde(deserialize_with = "Option::deserialize")]
     publish_at: Option<String>,
 }
@@ -85,7 +85,7 @@ pub(in crate::http) async fn change(
     let Body(change) = change?;
     let publish_at = change.publish_at.map(|text| moment("publishAt", &text)).transpose()?;
     if let Some(at) = publish_at {
-        control::schedule::within_a_year("publishAt", at)
+        control::schedule::near_enough("publishAt", at)
             .map_err(|reason| Problem::reason(StatusCode::UNPROCESSABLE_ENTITY, reason))?;
     }
     control::schedule(&state.ledger, &state.dispatch, id, publish_at).await?;

@@ -133,7 +133,8 @@ async fn what_was_left_open_is_swept_and_a_live_lease_is_left_alone() {
 
     // Silent is away, too, and it is found back.
     server.signal(Signal::STOP);
-    assert!(!media.answers().await && media.is_away());
+    crate::support::eventually("it is away", Duration::from_secs(20), || async { !media.answers().await }).await;
+    assert!(media.is_away());
     server.signal(Signal::CONT);
     crate::support::eventually("it is back", Duration::from_secs(20), || media.answers()).await;
     assert!(!media.is_away());
