@@ -297,7 +297,8 @@ async fn pitfalls_15_and_16_a_trim_frees_what_has_ended_and_spares_what_lives() 
     let still = pipeline.redis.command(&["XRANGE", STREAM, &held, &held]).await;
     assert!(still.contains(&held), "{still}");
     let unread = pipeline.redis.command(&["XRANGE", STREAM, &format!("({held}"), "+"]).await;
-    assert!(unread.matches("video").count() >= 109, "what was not read is there");
+    // Sixteen of one creator are out at once, and one of them runs.
+    assert!(unread.matches("video").count() >= 15, "what was not read is there: {unread}");
     script.gate.add_permits(1_000);
     pipeline.all_end(&new, Duration::from_secs(20)).await;
     assert_eq!(script.runs(), 321);
@@ -497,8 +498,9 @@ async fn pitfall_33_uploads_are_accepted_in_bounded_time_while_redis_says_nothin
 #[tokio::test(flavor = "multi_thread")]
 async fn two_relays_release_each_turn_once() {
     let pipeline = Pipeline::start().await;
+    // As many as go out of one creator at once.
     let mut videos = Vec::new();
-    for _ in 0..40 {
+    for _ in 0..16 {
         videos.push(pipeline.commit_upload().await.0);
     }
     for video in videos {
@@ -510,7 +512,7 @@ async fn two_relays_release_each_turn_once() {
         tokio::spawn(async move { release_due(&ledger, &dispatch, Stage::Edit).await }).await.unwrap().unwrap();
     });
     futures::future::join_all(relays).await;
-    assert_eq!(pipeline.appends().await, 40);
+    assert_eq!(pipeline.appends().await, 16);
 }
 
 #[tokio::test(flavor = "multi_thread")]

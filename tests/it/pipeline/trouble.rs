@@ -100,7 +100,7 @@ async fn a_refresh_whose_answer_is_lost_may_need_the_person_and_loses_no_video()
 async fn what_tiktok_fails_is_failed_with_its_reason_and_what_it_never_ends_holds_no_slot() {
     let fleet = Fleet::started(&LOOSE.replace("concurrency = 2", "concurrency = 1")).await;
     for (number, (fault, code)) in [
-        ("init:error=403/privacy_level_option_mismatch", "privacy_level_option_mismatch"),
+        ("init:error=400/invalid_file_upload", "invalid_file_upload"),
         ("chunk:fail=file_format_check_failed", "file_format_check_failed"),
         ("chunk:fail=spam_risk_text", "spam_risk_text"),
         ("chunk:fail=something_new", "something_new"),
