@@ -65,7 +65,7 @@ pub(crate) fn faults(point: Point) -> &'static [&'static str] {
         Point::PublishRefreshStored => &["creator_info:expire-token"],
         Point::PublishInitSent => &["init:hold=600ms"],
         Point::PublishLastSent => &["chunk:hold=300ms*3"],
-        Point::ControlRetry => &["init:error=403/spam_risk"],
+        Point::ControlRetry => &["init:error=400/invalid_file_upload"],
         Point::ControlResolve => &["init:cut-after*3"],
         _ => &[],
     }
