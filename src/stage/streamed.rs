@@ -146,7 +146,7 @@ impl<W: Work> Worker<W> {
         if permits.is_empty() {
             return Ok(());
         }
-        if let Admission::Closed { until, reason } = self.look().await? {
+        if let Admission::Closed { until, reason } = self.look_unpaused().await? {
             round.saturated |= reason.code == limit::STAGE_LIMIT;
             let now = self.engine.ledger.now().await?;
             let wait = Duration::from_millis(u64::try_from(until - now).unwrap_or(0)).min(self.engine.times.tick);
@@ -225,6 +225,10 @@ impl<W: Work> Worker<W> {
             let until = pause.until.unwrap_or(i64::MAX / 4);
             return Ok(Admission::Closed { until, reason: Reason::new("paused", pause.reason) });
         }
+        self.look_unpaused().await
+    }
+
+    async fn look_unpaused(&self) -> Result<Admission, LedgerError> {
         if W::STAGE == Stage::Edit && self.engine.dispatch.budget().holds_edits() {
             let until = self.engine.ledger.now().await? + millis(self.engine.times.heartbeat);
             let reason =
