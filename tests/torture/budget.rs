@@ -99,7 +99,7 @@ async fn run(batch: &mut Batch, database: Database) {
             batch.wrong.extend(checker::whole(&pipeline.fleet, &[]).await);
         }
         "outages" => {
-            for &outage in outages::Outage::of(database) {
+            for outage in outages::Outage::of(database) {
                 batch.histories += 1;
                 batch.wrong.extend(outages::suffer(database, outage).await.err());
             }

@@ -74,6 +74,24 @@ impl Postgres {
         self.server = launch(self.folder.path()).await;
     }
 
+    /// Its data stand in this folder from now on.
+    pub(crate) async fn move_to(&mut self, folder: &Path) {
+        self.kill().await;
+        let data = self.folder.path().join("data");
+        run(Command::new("cp").arg("-a").arg(&data).arg(folder));
+        std::fs::remove_dir_all(&data).expect("removed");
+        std::os::unix::fs::symlink(folder.join("data"), &data).expect("linked");
+        self.restart().await;
+    }
+
+    /// As its supervisor would, if it has given up.
+    pub(crate) async fn restart_if_down(&mut self) {
+        if !is_ready(self.folder.path()) {
+            self.kill().await;
+            self.restart().await;
+        }
+    }
+
     /// SIGSTOP or SIGCONT to the server and all its backends.
     pub(crate) fn signal(&self, signal: Signal) {
         // Each backend leads a group of its own.
