@@ -42,7 +42,7 @@ export class PostOptions {
   // `changed` is called whenever something else is chosen.
   constructor(root, changed) {
     this.allowed = null;
-    this.changed = changed;
+    this.changed = () => {};
     this.level = element("select");
     this.level.required = true;
     const level = element("label", "", "Who can view this video");
@@ -72,6 +72,7 @@ export class PostOptions {
     );
     root.addEventListener("change", () => this.show());
     this.offer(null);
+    this.changed = changed;
   }
 
   // What the creator's account offers; null while that is not known.

@@ -37,6 +37,9 @@ const until = (text) => {
   return ahead > 1000 ? ` until ${when(text)} (in ${duration(ahead)})` : "";
 };
 
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+
 export function paused(pause) {
   if (!pause) return "";
   return `Paused${pause.until ? until(pause.until) : ""}${pause.reason ? `: ${pause.reason}` : ""}`;
@@ -44,11 +47,12 @@ export function paused(pause) {
 
 // One sentence on why nothing moves, or on how it ended.
 export function sentence(video) {
-  if (video.reason) return video.reason.text;
-  if (video.postState && video.postState.code !== "PUBLIC") return video.postState.text;
+  if (video.reason) return capital(video.reason.text);
+  if (video.postState && video.postState.code !== "PUBLIC") return capital(video.postState.text);
   if (!video.waitingFor) return "";
   const likely = video.estimatedPostAt ? ` · likely posted ${when(video.estimatedPostAt)}` : "";
-  return video.waitingFor.text + (video.waitingFor.until ? until(video.waitingFor.until) : "") + likely;
+  const end = video.waitingFor.until ? ` ·${until(video.waitingFor.until)}` : "";
+  return capital(video.waitingFor.text) + (end === " ·" ? "" : end) + likely;
 }
 
 const STEPS = [
