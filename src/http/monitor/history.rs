@@ -149,10 +149,10 @@ pub(in crate::http) async fn show(
     let snapshots = state.snapshots.get(&state).await?;
     let streams = Stage::STREAMED.into_iter().map(|stage| {
         let past = samples.iter().filter(|one| one.stage == stage).map(|one| point(one, minutes));
-        let current = snapshots.iter().filter(|one| one.stage == stage).map(|one| PointView {
-            done_per_minute: one.done_per_minute,
-            ..point(&of(one, now, 0), 1)
-        });
+        let current = snapshots
+            .iter()
+            .filter(|one| one.stage == stage)
+            .map(|one| PointView { done_per_minute: one.done_per_minute, ..point(&of(one, now, 0), 1) });
         StreamHistory {
             stream: stage.stream().unwrap_or_default(),
             group: stage.as_str(),

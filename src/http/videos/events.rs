@@ -77,7 +77,10 @@ impl Following {
 }
 
 /// The event's name and the fields that it tells.
-pub(super) fn told(before: &Map<String, Value>, now: &Map<String, Value>) -> Option<(&'static str, Map<String, Value>)> {
+pub(super) fn told(
+    before: &Map<String, Value>,
+    now: &Map<String, Value>,
+) -> Option<(&'static str, Map<String, Value>)> {
     let changed = differences(before, now);
     let only = |names: &[&str]| changed.keys().all(|name| names.contains(&name.as_str()));
     // What moves by itself is told with what does not.

@@ -25,7 +25,12 @@ async fn a_creator_uploads_a_clip_and_watches_it_until_it_is_posted() {
     browser.click("#options select option[value=SELF_ONLY]").await;
     browser.press("Upload and post").await;
     browser.sees("1 video uploaded").await;
-    browser.until("it moves on the page until it is posted", "return Boolean(document.querySelector('#way [data-status=POSTED]'))").await;
+    browser
+        .until(
+            "it moves on the page until it is posted",
+            "return Boolean(document.querySelector('#way [data-status=POSTED]'))",
+        )
+        .await;
     assert_eq!(browser.text("#way a").await, HOSTILE);
 
     browser.click("#way a").await;
@@ -40,11 +45,19 @@ async fn a_creator_uploads_a_clip_and_watches_it_until_it_is_posted() {
 
     browser.press("All videos").await;
     browser.write("input[name=q]", "onerror").await;
-    browser.until("the search finds it", "return location.search.includes('onerror') && document.querySelectorAll('#videos tbody tr').length === 1").await;
+    browser
+        .until(
+            "the search finds it",
+            "return location.search.includes('onerror') && document.querySelectorAll('#videos tbody tr').length === 1",
+        )
+        .await;
     browser.clear("input[name=q]").await;
     browser.write("input[name=q]", "nothing like it").await;
     browser.sees("No video matches").await;
-    assert_eq!(browser.js("return [...document.querySelectorAll('#nav a')].map((link) => link.textContent).join()").await, "Upload,Videos,Accounts");
+    assert_eq!(
+        browser.js("return [...document.querySelectorAll('#nav a')].map((link) => link.textContent).join()").await,
+        "Upload,Videos,Accounts"
+    );
     browser.kept_to_itself().await;
     fleet.kill("serve");
 }

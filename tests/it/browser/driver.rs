@@ -42,7 +42,8 @@ impl Browser {
             .spawn()
             .expect("chromedriver starts");
         let mut lines = BufReader::new(driver.stdout.take().expect("its output")).lines().map_while(Result::ok);
-        let port = lines.find_map(|line| line.split_once("started successfully on port ").map(|(_, port)| port.to_owned()));
+        let port =
+            lines.find_map(|line| line.split_once("started successfully on port ").map(|(_, port)| port.to_owned()));
         let port = port.expect("a port").trim_end_matches('.').to_owned();
         // What it says from here on is read and forgotten, so that it never waits for a reader.
         std::thread::spawn(move || lines.for_each(drop));
@@ -131,10 +132,14 @@ impl Browser {
         self.click_on("css selector", css).await;
     }
 
-    /// The button, or the link, that says so.
+    /// The button, or the link, that says so; while a dialog is open, the dialog's.
     pub(crate) async fn press(&self, text: &str) {
         let named = format!("[contains(normalize-space(.), '{text}')][not(@disabled)]");
-        self.click_on("xpath", &format!("//button{named} | //a{named}")).await;
+        self.click_on(
+            "xpath",
+            &format!("//dialog[@open]//button{named} | //*[self::a or self::button]{named}[not(//dialog[@open])]"),
+        )
+        .await;
     }
 
     /// Into an input; a file's path into one for files.
@@ -175,7 +180,8 @@ impl Browser {
 
     pub(crate) async fn sees_no(&self, text: &str) {
         let text = json!(text);
-        self.until(&format!("the page says no {text}"), &format!("return !document.body.innerText.includes({text})")).await;
+        self.until(&format!("the page says no {text}"), &format!("return !document.body.innerText.includes({text})"))
+            .await;
     }
 
     async fn devtools(&self, command: &str, params: Value) {
@@ -203,6 +209,11 @@ impl Browser {
         found.as_array().expect("a list").iter().filter_map(|one| one.as_str().map(str::to_owned)).collect()
     }
 
+    /// What the console said until now is of no account.
+    pub(crate) async fn forget_console(&self) {
+        self.ask("/se/log", json!({ "type": "browser" })).await;
+    }
+
     /// Nothing went wrong in the console, and nobody else was asked for anything.
     pub(crate) async fn kept_to_itself(&self) {
         let lines = self.ask("/se/log", json!({ "type": "browser" })).await;
@@ -214,8 +225,9 @@ impl Browser {
             let event: Value = serde_json::from_str(event["message"].as_str().expect("text")).expect("json");
             if event["message"]["method"] == "Network.requestWillBeSent" {
                 let url = event["message"]["params"]["request"]["url"].as_str().expect("a URL");
-                let ours = [self.origin.as_str(), "blob:", "data:"].iter().any(|start| url.starts_with(start));
-                assert!(ours, "{url} was asked for");
+                // Chromium's own pages, as the one it starts with, are no host.
+                let elsewhere = url.starts_with("http") && !url.starts_with(&self.origin);
+                assert!(!elsewhere, "{url} was asked for");
             }
         }
     }

@@ -19,12 +19,19 @@ async fn an_operator_claims_what_stalled_retries_what_is_dead_and_sees_the_lag_m
     let browser = Browser::open(&server.origin()).await;
     browser.sign_in(&server.operator).await;
     browser.press("Streams").await;
+    browser.sees("Dead letters").await;
+    // The upload page, which comes first, was told that this server has no app at TikTok.
+    browser.forget_console().await;
 
     // Without a group Redis can't know the lag, and 0 would be a lie.
     let lag = "article[aria-label='video.uploaded'] .figures-row dd";
-    browser.until("the lag is unknown", &format!("return document.querySelector(\"{lag}\")?.textContent === 'unknown'")).await;
+    browser
+        .until("the lag is unknown", &format!("return document.querySelector(\"{lag}\")?.textContent === 'unknown'"))
+        .await;
     streams.ensure_group(Stage::Edit).await.expect("a group");
-    browser.until("the lag is known", &format!("return Number(document.querySelector(\"{lag}\").textContent) > 0")).await;
+    browser
+        .until("the lag is known", &format!("return Number(document.querySelector(\"{lag}\").textContent) > 0"))
+        .await;
     let reading = "document.querySelector(\"article[aria-label='video.uploaded'] .reading\").textContent";
     let before = browser.js(&format!("return {reading}")).await;
     server.video().await;
