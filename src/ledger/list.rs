@@ -65,8 +65,9 @@ impl Session {
             .await?
             .into_iter()
             .filter(|account| {
-                let names = [Some(&account.id), Some(&account.display_name), account.username.as_ref()];
-                names.into_iter().flatten().any(|name| name.to_lowercase().contains(text))
+                let names = [Some(&account.display_name), account.username.as_ref()];
+                account.id.to_lowercase() == text
+                    || names.into_iter().flatten().any(|name| name.to_lowercase().contains(text))
             })
             .map(|account| account.id)
             .collect();
@@ -128,14 +129,15 @@ impl Session {
     }
 }
 
-/// Whether its title, its status or its reason does.
+/// Whether its title or its reason's text does; or it is the status' or the reason's name.
 fn says(row: &QueryResult, text: &str) -> Result<bool> {
     let title: String = row.try_get("", "title")?;
+    let reason: Option<String> = row.try_get("", "reason_text")?;
     let status: String = row.try_get("", "status")?;
     let code: Option<String> = row.try_get("", "reason_code")?;
-    let reason: Option<String> = row.try_get("", "reason_text")?;
-    let texts = [Some(title), Some(status.replace('_', " ")), Some(status), code, reason];
-    Ok(texts.into_iter().flatten().any(|one| one.to_lowercase().contains(text)))
+    let names = [Some(status.replace('_', " ")), Some(status), code];
+    Ok([Some(title), reason].into_iter().flatten().any(|one| one.to_lowercase().contains(text))
+        || names.into_iter().flatten().any(|name| name.to_lowercase() == text))
 }
 
 /// One more than the page was asked for, which tells whether there is a next one.

@@ -22,7 +22,7 @@ const MOST: u32 = 100;
 pub(in crate::http) struct ListQuery {
     status: Option<String>,
     account_id: Option<String>,
-    /// Part of the title, the account's name, the status or the reason, or a whole id. For viewers a whole id alone.
+    /// Part of the title, the reason or the account's name; or a whole status, reason's code or id. For viewers a whole id alone.
     q: Option<String>,
     /// `next` of the page before.
     cursor: Option<String>,
