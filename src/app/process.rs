@@ -178,6 +178,11 @@ impl Process {
             connect: self.connect().await?,
             closing: CancellationToken::new(),
         });
+        let sampling = http::keep_history(state.clone(), self.stop.reading.clone());
+        self.loops.spawn(async move {
+            sampling.await;
+            "history"
+        });
         let server = tokio::spawn(http::serve(listener, http::router(state.clone()), state.clone()));
         self.server = Some((state, server));
         Ok(local)

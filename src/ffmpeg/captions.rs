@@ -25,6 +25,10 @@ pub struct Cue {
 }
 
 impl Captions {
+    pub(super) fn of(cues: Vec<Cue>) -> Self {
+        Self { cues }
+    }
+
     /// At most 1 MiB, 5,000 cues of 1,000 letters; UTF-8, or UTF-16 with its mark. The reason's code is
     /// `captions_invalid`, its text names the line.
     pub fn parse(bytes: &[u8]) -> Result<Self, Reason> {

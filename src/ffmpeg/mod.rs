@@ -9,6 +9,7 @@
 //! - [`Probe`]: what ffprobe says of the one video and the one sound stream that we use.
 //! - [`Brand`]: what the account wants done. [`Captions`] and [`Image`] are what it is done with.
 //! - [`Plan`]: a pure function of those: the arguments of one run with one filter graph, and why anything is encoded at all.
+//! - [`Tools::preview`]: one frame of what a brand does, through the same graph.
 //! - [`Edited`]: the result and its thumbnail in a private folder that goes when it is dropped.
 //!
 //! Every run, ingest's too, happens in a private folder under fixed names (`input`, `watermark`, `captions.ass`,
@@ -25,6 +26,7 @@ mod fonts;
 mod frame;
 mod graph;
 mod image;
+mod preview;
 mod probe;
 mod process;
 mod recipe;
@@ -40,6 +42,7 @@ pub use container::Container;
 pub use fault::Fault;
 pub use fonts::Font;
 pub use image::{Image, ImageFormat};
+pub use preview::Shape;
 pub use probe::{Audio, Probe};
 pub use recipe::{Plan, Treatment, plan};
 pub use report::Fps;

@@ -10,11 +10,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::ass;
-use super::brand::Brand;
+use super::brand::{Brand, CaptionStyle};
 use super::captions::Captions;
 use super::container::Container;
 use super::fault::Fault;
-use super::image::read_header;
+use super::image::{Image, read_header};
 use super::probe::Probe;
 use super::process::{Stall, Task};
 use super::recipe::{Plan, plan};
@@ -69,28 +69,48 @@ impl Tools {
     /// Lays everything that the run needs into the folder.
     async fn prepare(&self, edit: &Edit<'_>, probe: &Probe, folder: &Path) -> Result<Plan, Fault> {
         self.lay_in(folder, edit.source, "input")?;
-        let image = match (&edit.brand.watermark, edit.watermark) {
-            (None, _) => None,
-            (Some(_), None) => return Err(Fault::refused("watermark_missing", "The brand's watermark has no image")),
-            (Some(_), Some(file)) => {
-                self.lay_in(folder, file, "watermark")?;
-                Some(read_header(file).await?)
-            }
-        };
+        let image = self.lay_watermark(edit.brand, edit.watermark, folder).await?;
         let captions = edit.captions.filter(|captions| !captions.cues().is_empty());
         let Setup { output, encoding, .. } = &self.setup;
         let plan = plan(probe, edit.brand, captions.is_some(), image, output, encoding, self.tone_maps);
         if let (Some(captions), Some(style)) = (captions, &edit.brand.captions) {
-            let face = self.fonts.face(style.font);
-            let face = face.ok_or_else(|| Fault::environment("ffmpeg_missing", "No font for captions is installed"))?;
-            let script = ass::script(captions.cues(), style, face, plan.width, plan.height);
-            let fonts = folder.join("fonts");
-            let laid = std::fs::create_dir(&fonts)
-                .and_then(|()| symlink(&face.file, fonts.join("font")))
-                .and_then(|()| std::fs::write(folder.join("captions.ass"), script));
-            laid.map_err(|error| Fault::io("writing the captions", &error))?;
+            self.lay_captions(captions, style, (plan.width, plan.height), folder)?;
         }
         Ok(plan)
+    }
+
+    pub(super) async fn lay_watermark(
+        &self,
+        brand: &Brand,
+        file: Option<&Path>,
+        folder: &Path,
+    ) -> Result<Option<Image>, Fault> {
+        match (&brand.watermark, file) {
+            (None, _) => Ok(None),
+            (Some(_), None) => Err(Fault::refused("watermark_missing", "The brand's watermark has no image")),
+            (Some(_), Some(file)) => {
+                self.lay_in(folder, file, "watermark")?;
+                Ok(Some(read_header(file).await?))
+            }
+        }
+    }
+
+    /// As a script for a picture of this size, and the font that it names.
+    pub(super) fn lay_captions(
+        &self,
+        captions: &Captions,
+        style: &CaptionStyle,
+        (width, height): (u32, u32),
+        folder: &Path,
+    ) -> Result<(), Fault> {
+        let face = self.fonts.face(style.font);
+        let face = face.ok_or_else(|| Fault::environment("ffmpeg_missing", "No font for captions is installed"))?;
+        let script = ass::script(captions.cues(), style, face, width, height);
+        let fonts = folder.join("fonts");
+        let laid = std::fs::create_dir(&fonts)
+            .and_then(|()| symlink(&face.file, fonts.join("font")))
+            .and_then(|()| std::fs::write(folder.join("captions.ass"), script));
+        laid.map_err(|error| Fault::io("writing the captions", &error))
     }
 
     async fn encode(

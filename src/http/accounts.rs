@@ -49,6 +49,8 @@ pub(super) struct AccountView {
     posts_last_day: i64,
     /// Null: nobody has paused it.
     paused: Option<PauseView>,
+    /// There is an image that its brand can show.
+    has_watermark: bool,
     created_at: String,
 }
 
@@ -77,6 +79,7 @@ impl AccountView {
             next_post_at: standing.next_post_at.map(time),
             posts_last_day: standing.posts_last_day,
             paused: standing.paused.as_ref().map(PauseView::of),
+            has_watermark: account.watermark_key.is_some(),
             created_at: time(account.created_at),
         }
     }

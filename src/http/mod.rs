@@ -33,6 +33,7 @@ mod waiting;
 mod webhook;
 
 pub use auth::{Access, Caller};
+pub use monitor::history::keep as keep_history;
 pub use problem::Problem;
 pub use state::{AppState, Parts};
 

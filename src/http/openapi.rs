@@ -12,13 +12,13 @@ use super::{Caller, accounts, brand, connect, creator, dead, metrics, monitor, p
     modifiers(&Keys),
     security(("key" = [])),
     paths(
-        videos::upload::upload, videos::list::list, videos::show::show, videos::events::events, videos::explain::explain, videos::bytes::source, videos::bytes::edited, videos::bytes::thumbnail,
+        videos::upload::upload, videos::list::list, videos::show::show, videos::events::events, videos::follow::follow, videos::explain::explain, videos::bytes::source, videos::bytes::edited, videos::bytes::thumbnail,
         videos::options::change, videos::control::change, videos::control::cancel, videos::control::retry, videos::control::resolve,
         accounts::list, accounts::show, accounts::remove, accounts::open, accounts::open_app,
         pauses::pause_stage, pauses::resume_stage, pauses::pause_account, pauses::resume_account,
         creator::show, creator::avatar, connect::connect, connect::callback, webhook::tiktok,
-        brand::show, brand::change, brand::put_image, brand::show_image,
-        monitor::usage::redis_usage, monitor::queues::queue_health, monitor::streams::streams, monitor::pending::pending, monitor::claim::claim, monitor::replay::replay_stream,
+        brand::show, brand::change, brand::put_image, brand::show_image, brand::preview,
+        monitor::usage::redis_usage, monitor::queues::queue_health, monitor::streams::streams, monitor::history::show, monitor::pending::pending, monitor::claim::claim, monitor::replay::replay_stream,
         dead::list, dead::show, dead::retry, dead::drop_letters,
         session::begin, session::show, session::end, metrics::show,
     )

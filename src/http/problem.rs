@@ -92,11 +92,11 @@ impl Problem {
         self.status == StatusCode::SERVICE_UNAVAILABLE
     }
 
-    fn unavailable(code: &str, detail: &str) -> Self {
+    pub(super) fn unavailable(code: &str, detail: &str) -> Self {
         Self { retry_after: Some(RETRY_AFTER), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail) }
     }
 
-    fn internal() -> Self {
+    pub(super) fn internal() -> Self {
         let detail = "something went wrong on our side; the log has it under this request's x-request-id";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
     }

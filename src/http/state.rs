@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::estimate::Estimates;
@@ -19,6 +20,8 @@ use crate::ingest::Ingest;
 use crate::ledger::Ledger;
 use crate::media::Media;
 use crate::relay::Dispatch;
+
+const PREVIEWS: usize = 2;
 
 /// What the app is built from.
 pub struct Parts {
@@ -63,6 +66,8 @@ pub struct Shared {
     pub(super) estimates: Estimates,
     pub(super) store_probe: StoreProbe,
     pub(super) uploads: Arc<AtomicUsize>,
+    /// Previews that are drawn at once.
+    pub(super) previews: Semaphore,
 }
 
 impl AppState {
@@ -95,6 +100,7 @@ impl AppState {
             estimates: Estimates::default(),
             store_probe: StoreProbe::default(),
             uploads: Arc::default(),
+            previews: Semaphore::new(PREVIEWS),
         };
         Self { shared: Arc::new(shared) }
     }

@@ -17,6 +17,8 @@ const BATCH: i64 = 100;
 const BATCHES: usize = 50;
 /// As long as an `Idempotency-Key` is remembered.
 const REQUEST_LIFE: i64 = 24 * 3600 * 1000;
+/// How long the streams' samples are kept.
+const SAMPLES: i64 = 7 * 24 * 3600 * 1000;
 /// Months of Redis usage that are kept, this one among them.
 const MONTHS: u32 = 13;
 
@@ -100,6 +102,7 @@ async fn forget(ledger: &Ledger, retention: &Retention) -> Result<(), UpkeepErro
             tx.forget_dead_entries(stream, tx.now() - millis(keep)).await?;
         }
     }
+    tx.forget_samples(tx.now() - SAMPLES).await?;
     if let Some(month) = first_month(SystemClock::now()) {
         tx.forget_usage(&month).await?;
     }

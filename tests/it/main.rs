@@ -4,6 +4,7 @@
 
 mod away;
 mod backends;
+mod browser;
 mod cli;
 mod config;
 mod connect;

@@ -2,6 +2,7 @@
 
 pub(super) mod claim;
 mod demand;
+pub(super) mod history;
 pub(super) mod pending;
 pub(super) mod queues;
 pub(super) mod replay;
@@ -28,6 +29,7 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/api/monitor/redis-usage", get(usage::redis_usage))
         .route("/api/monitor/queue-health", get(queues::queue_health))
         .route("/api/monitor/streams", get(streams::streams))
+        .route("/api/monitor/history", get(history::show))
         .route("/api/monitor/pending", get(pending::pending))
         .route("/api/streams/claim", post(claim::claim))
         .route("/api/streams/replay", post(replay::replay_stream))

@@ -17,6 +17,8 @@ use crate::limit;
 use crate::outcome::Reason;
 
 const FRESH: Duration = Duration::from_secs(2);
+/// What throughput is the mean of.
+const RECENT_MINUTES: i64 = 5;
 
 #[derive(Default)]
 pub(in crate::http) struct Snapshots {
@@ -41,6 +43,8 @@ pub(in crate::http) struct Snapshot {
     pub(in crate::http) pending: Option<u64>,
     pub(in crate::http) consumers: Vec<Consumer>,
     pub(in crate::http) oldest_pending_ms: Option<i64>,
+    /// Ended well in the last five minutes, a minute.
+    pub(in crate::http) done_per_minute: f64,
     /// What TikTok has closed for all accounts, or for all newcomers: until when, and why.
     pub(in crate::http) closed: Vec<(limit::Key, i64, Reason)>,
 }
@@ -121,6 +125,7 @@ async fn of_ledger(state: &AppState, stage: Stage) -> Result<Snapshot, LedgerErr
             *consumers.entry(holder.clone()).or_default() += 1;
         }
     }
+    let done = state.ledger.done_between(stage, now - RECENT_MINUTES * 60_000, now).await?;
     let number = |count: i64| u64::try_from(count).ok();
     let closed = match stage {
         Stage::Publish => limit::closings(&state.ledger, now, &OF_THE_APP).await?,
@@ -139,6 +144,8 @@ async fn of_ledger(state: &AppState, stage: Stage) -> Result<Snapshot, LedgerErr
         closed,
         pending: number(counts.running),
         consumers: consumers.into_iter().map(|(name, pending)| Consumer { name, pending, idle_ms: None }).collect(),
+        #[expect(clippy::cast_precision_loss, reason = "a few minutes' count")]
+        done_per_minute: done as f64 / RECENT_MINUTES as f64,
         oldest_pending_ms: running.iter().filter_map(|row| row.task.started_at).min().map(|began| (now - began).max(0)),
     })
 }

@@ -31,6 +31,8 @@ struct StreamView {
     consumers: usize,
     /// Since the oldest running task was begun; null: none runs.
     oldest_pending_ms: Option<i64>,
+    /// Ended well, a minute: the mean of the last five.
+    done_per_minute: f64,
     /// What workers could be busy with now: what runs, and what is due and may start under the limits. To scale by.
     demand: i64,
     /// In the ledger and due: not yet on the stream, for want of room there or because a limit or a pause holds it up.
@@ -84,6 +86,7 @@ pub(in crate::http) async fn streams(
         pending: one.pending,
         consumers: one.consumers.len(),
         oldest_pending_ms: one.oldest_pending_ms,
+        done_per_minute: one.done_per_minute,
         demand: one.demand,
         waiting: one.counts.waiting,
         parked: one.counts.parked,

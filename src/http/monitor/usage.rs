@@ -24,6 +24,15 @@ pub(in crate::http) struct Usage {
     /// The month's total if it goes on like this.
     forecast: u64,
     pub(in crate::http) by_purpose: BTreeMap<String, u64>,
+    /// What is stretched or waits at present so that the plan lasts, and why. Empty: nothing.
+    held_back: Vec<HeldBack>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+struct HeldBack {
+    /// sweeps, edits or everything.
+    what: &'static str,
+    text: &'static str,
 }
 
 /// Redis commands this month.
@@ -53,6 +62,7 @@ impl Usage {
         if state.dispatch.streams().is_some_and(|streams| streams.over_quota().is_some()) {
             usage.status = "OVER";
         }
+        usage.held_back = held_back(state, usage.status);
         Ok(usage)
     }
 
@@ -69,8 +79,28 @@ impl Usage {
             reason = "an estimate of something that is not negative"
         )]
         let forecast = (total as f64 / elapsed).round() as u64;
-        Self { total, limit, percentage, status, forecast, by_purpose }
+        Self { total, limit, percentage, status, forecast, by_purpose, held_back: Vec::new() }
     }
+}
+
+/// As the budget has it; it follows the ledger's count.
+fn held_back(state: &AppState, status: &str) -> Vec<HeldBack> {
+    let budget = state.dispatch.budget();
+    let all = HeldBack {
+        what: "everything",
+        text: "the plan's commands are used up: uploads are accepted and wait until its month begins anew",
+    };
+    let edits = HeldBack {
+        what: "edits",
+        text: "from 95 % on editing may use no more than the month's course allows: what is left is kept for publishing",
+    };
+    let sweeps = HeldBack {
+        what: "sweeps",
+        text: "from 80 % on Redis' pending lists are compared with the ledger more seldom: work of a dead worker is still taken \
+               over at once, only entries that nobody stands for are found later",
+    };
+    let told = [(status == "OVER", all), (budget.holds_edits(), edits), (budget.stretches_sweeps(), sweeps)];
+    told.into_iter().filter_map(|(is, one)| is.then_some(one)).collect()
 }
 
 #[cfg(test)]

@@ -18,17 +18,22 @@ struct Files;
 pub(super) fn routes() -> Router<AppState> {
     Router::new()
         .route("/", get(index))
-        .route("/videos/{id}", get(video))
+        .route("/videos", get(async |caller| signed_in(caller, "videos.html")))
+        .route("/videos/{id}", get(async |caller| signed_in(caller, "video.html")))
+        .route("/streams", get(async |caller| signed_in(caller, "streams.html")))
+        .route("/accounts", get(async |caller| signed_in(caller, "accounts.html")))
+        .route("/accounts/{id}", get(async |caller| signed_in(caller, "account.html")))
+        .route("/budget", get(async |caller| signed_in(caller, "budget.html")))
         .route("/sign-in", get(|| async { page("sign-in.html", StatusCode::OK) }))
         .route("/static/{name}", get(file))
 }
 
+/// A viewer uploads nothing: the wall screen is theirs.
 async fn index(caller: Result<Caller, Problem>) -> Response {
-    signed_in(caller, "index.html")
-}
-
-async fn video(caller: Result<Caller, Problem>) -> Response {
-    signed_in(caller, "video.html")
+    match caller {
+        Ok(caller) if !caller.reads_content() => Redirect::to("/streams").into_response(),
+        caller => signed_in(caller, "index.html"),
+    }
 }
 
 fn signed_in(caller: Result<Caller, Problem>, name: &str) -> Response {

@@ -18,7 +18,7 @@ use crate::event::VideoId;
 use crate::http::extract::Id;
 use crate::http::{AppState, Caller, Problem};
 
-const EVERY: Duration = Duration::from_secs(1);
+pub(super) const EVERY: Duration = Duration::from_secs(1);
 
 /// Follows a video until it ends.
 #[utoipa::path(get, path = "/api/videos/{id}/events", tag = "videos", params(("id" = String, Path)),
@@ -70,16 +70,24 @@ impl Following {
         self.ended = video.status.ended();
         let view = VideoView::now(&self.state, &self.caller, &video).await?;
         let Ok(Value::Object(now)) = serde_json::to_value(&view) else { return Ok(None) };
-        let changed = differences(&self.seen, &now);
+        let told = told(&self.seen, &now);
         self.seen = now;
-        // What moves by itself is told with what does not.
-        if changed.keys().all(|name| ["updatedAt", "estimatedPostAt"].contains(&name.as_str())) {
-            return Ok(None);
-        }
-        let name =
-            if changed.keys().all(|name| name == "progress" || name == "updatedAt") { "progress" } else { "status" };
-        Ok(Some(Event::default().event(name).data(Value::Object(changed).to_string())))
+        Ok(told.map(|(name, changed)| Event::default().event(name).data(Value::Object(changed).to_string())))
     }
+}
+
+/// The event's name and the fields that it tells.
+pub(super) fn told(
+    before: &Map<String, Value>,
+    now: &Map<String, Value>,
+) -> Option<(&'static str, Map<String, Value>)> {
+    let changed = differences(before, now);
+    let only = |names: &[&str]| changed.keys().all(|name| names.contains(&name.as_str()));
+    // What moves by itself is told with what does not.
+    if only(&["updatedAt", "estimatedPostAt"]) {
+        return None;
+    }
+    Some((if only(&["progress", "updatedAt"]) { "progress" } else { "status" }, changed))
 }
 
 fn differences(before: &Map<String, Value>, now: &Map<String, Value>) -> Map<String, Value> {

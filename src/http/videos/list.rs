@@ -22,7 +22,7 @@ const MOST: u32 = 100;
 pub(in crate::http) struct ListQuery {
     status: Option<String>,
     account_id: Option<String>,
-    /// Part of the title, or a whole id. For viewers a whole id alone.
+    /// Part of the title, the reason or the account's name; or a whole status, reason's code or id. For viewers a whole id alone.
     q: Option<String>,
     /// `next` of the page before.
     cursor: Option<String>,
@@ -33,7 +33,7 @@ pub(in crate::http) struct ListQuery {
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct Videos {
     videos: Vec<VideoView>,
-    /// The next page's cursor; null on the last page. Where `q` matches few of many titles a page may hold fewer than
+    /// The next page's cursor; null on the last page. Where `q` matches few of many videos a page may hold fewer than
     /// `limit`, also none, and still have a next one.
     next: Option<String>,
 }
@@ -56,7 +56,7 @@ pub(in crate::http) async fn list(
     }
     let text = query.q.filter(|text| !text.is_empty());
     if text.as_ref().is_some_and(|text| !caller.reads_content() && uuid::Uuid::parse_str(text).is_err()) {
-        return Err(Problem::forbidden("a viewer's key doesn't search titles; q has to be a whole id"));
+        return Err(Problem::forbidden("a viewer's key doesn't search texts; q has to be a whole id"));
     }
     let status = query.status.map(|status| status.parse()).transpose();
     let cursor = query.cursor.map(|cursor| cursor.parse()).transpose();
@@ -70,10 +70,15 @@ pub(in crate::http) async fn list(
     };
     let VideoPage { videos, next } = state.ledger.videos(&filter).await?;
     let next = next.map(|next| next.to_string());
-    let mut waiting = WaitingFor::of(&state, &videos).await?;
+    Ok(Json(Videos { videos: views(&state, &caller, &videos).await?, next }))
+}
+
+/// Each with what it waits for, and when its post is likely to be begun.
+pub(super) async fn views(state: &AppState, caller: &Caller, videos: &[Video]) -> Result<Vec<VideoView>, Problem> {
+    let mut waiting = WaitingFor::of(state, videos).await?;
     let open = videos.iter().any(|video| !video.status.ended());
-    let forecast = if open { state.estimates.get(&state, 0).await? } else { Arc::default() };
-    let estimate = |video: &Video| forecast.of(video.id).filter(|_| estimate::applies(&state, video));
-    let view = |video: &Video| VideoView::of(video, &caller, (waiting.remove(&video.id), estimate(video)));
-    Ok(Json(Videos { videos: videos.iter().map(view).collect(), next }))
+    let forecast = if open { state.estimates.get(state, 0).await? } else { Arc::default() };
+    let estimate = |video: &Video| forecast.of(video.id).filter(|_| estimate::applies(state, video));
+    let view = |video: &Video| VideoView::of(video, caller, (waiting.remove(&video.id), estimate(video)));
+    Ok(videos.iter().map(view).collect())
 }

@@ -5,6 +5,7 @@ pub(super) mod bytes;
 pub(super) mod control;
 pub(super) mod events;
 pub(super) mod explain;
+pub(super) mod follow;
 pub(super) mod list;
 pub(super) mod options;
 mod post_state;
@@ -25,6 +26,7 @@ use crate::ledger::Video;
 
 pub(super) fn routes() -> Router<AppState> {
     Router::new()
+        .route("/api/videos/events", get(follow::follow))
         .route("/api/videos/{id}", get(show::show).patch(control::change))
         .route("/api/videos/{id}/explain", get(explain::explain))
         .route("/api/videos/{id}/events", get(events::events))

@@ -33,7 +33,7 @@ impl Server {
     }
 
     /// Its edit has ended for good.
-    async fn fail(&self, video: &str, code: &str) {
+    pub(crate) async fn fail(&self, video: &str, code: &str) {
         let tx = self.tx().await;
         let row = tx.task_of(id(video), Stage::Edit).await.expect("read").expect("a task");
         let dead = Task { state: State::Dead, attempts: 2, ..row.task.clone() };

@@ -3,7 +3,7 @@
 mod bytes;
 mod creator;
 mod errors;
-mod monitor;
+pub(crate) mod monitor;
 mod pauses;
 mod roles;
 mod session;

@@ -7,7 +7,7 @@ use axum::http::Request;
 use serde_json::{Value, json};
 use subiteya::event::{LeaseToken, Stage, VideoId};
 use subiteya::http::{AppState, Parts, router};
-use subiteya::ledger::{Pause, Room, TaskRow};
+use subiteya::ledger::{Pause, Room, Sample, TaskRow};
 use subiteya::limit::{self, Key};
 use subiteya::outcome::Reason;
 use subiteya::stream::Purpose;
@@ -35,7 +35,7 @@ async fn looking_costs_a_metered_plan_no_command() {
     let before: BTreeMap<_, _> = meter.peek();
     assert_eq!(before.get(&Purpose::Append), Some(&1), "the upload was released at once");
     for _ in 0..3 {
-        for path in ["redis-usage", "queue-health", "streams", "pending"] {
+        for path in ["redis-usage", "queue-health", "streams", "history", "pending"] {
             json_of(&server, &format!("/api/monitor/{path}")).await;
         }
         server.get(&server.viewer, "/metrics").await;
@@ -84,8 +84,39 @@ async fn stream_metrics_have_redis_exporters_names() {
     }
 }
 
+#[tokio::test]
+async fn the_charts_history_survives_a_restart_and_ends_with_now() {
+    let server = Server::start().await;
+    let tx = server.state.ledger.begin().await.expect("a transaction");
+    let hour_ago = tx.now() - tx.now().rem_euclid(60_000) - 3_600_000;
+    let sample = Sample {
+        at: hour_ago,
+        stage: Stage::Edit,
+        length: Some(9),
+        lag: None,
+        pending: Some(2),
+        oldest_ms: Some(5_000),
+        waiting: 4,
+        parked: 3,
+        dead: 1,
+        done: 2,
+    };
+    tx.put_sample(&sample).await.expect("written");
+    tx.put_sample(&Sample { at: hour_ago + 60_000, lag: Some(7), ..sample }).await.expect("written");
+    tx.commit().await.expect("committed");
+    let history = json_of(&server, "/api/monitor/history?hours=2").await;
+    assert_eq!(history["stepSeconds"], 60);
+    let points = history["streams"][0]["points"].as_array().expect("points");
+    let lags: Vec<&Value> = points.iter().map(|point| &point["lag"]).collect();
+    assert_eq!(lags[..2], [&Value::Null, &json!(7)], "unknown is null, never 0");
+    assert_eq!(points[1]["donePerMinute"], 2.0);
+    assert_eq!(points.len(), 3, "and the last is of now: {points:#?}");
+    assert_eq!(server.get(&server.alice, "/api/monitor/history").await.status(), 403);
+    assert_eq!(server.get(&server.viewer, "/api/monitor/history?hours=0").await.status(), 400);
+}
+
 /// A worker that read the entry, took the lease, and died long ago.
-async fn stall(server: &Server, video: &str) {
+pub(crate) async fn stall(server: &Server, video: &str) {
     let id: VideoId = video.parse().expect("an id");
     let tx = server.state.ledger.begin().await.expect("a transaction");
     let row = tx.task_of(id, Stage::Edit).await.expect("read").expect("a task");

@@ -1,8 +1,9 @@
-"use strict";
 // How a video is to be posted, asked as TikTok's Content Sharing Guidelines want it: nothing is chosen, allowed or
 // disclosed before its creator does it, only what the account offers can be chosen, and the consent stands before posting.
 
-const LEVELS = {
+import { h } from "./common.js";
+
+export const LEVELS = {
   PUBLIC_TO_EVERYONE: "Everyone",
   MUTUAL_FOLLOW_FRIENDS: "Friends",
   FOLLOWER_OF_CREATOR: "Followers",
@@ -10,6 +11,8 @@ const LEVELS = {
 };
 const MUSIC = ["Music Usage Confirmation", "https://www.tiktok.com/legal/page/global/music-usage-confirmation/en"];
 const BRANDED = ["Branded Content Policy", "https://www.tiktok.com/legal/page/global/bc-policy/en"];
+
+const element = (name, className, text) => h(name, { class: className }, text);
 
 function check(text, more) {
   const label = element("label", "check");
@@ -35,11 +38,11 @@ function away([text, href]) {
   return link;
 }
 
-class PostOptions {
+export class PostOptions {
   // `changed` is called whenever something else is chosen.
   constructor(root, changed) {
     this.allowed = null;
-    this.changed = changed;
+    this.changed = () => {};
     this.level = element("select");
     this.level.required = true;
     const level = element("label", "", "Who can view this video");
@@ -69,6 +72,7 @@ class PostOptions {
     );
     root.addEventListener("change", () => this.show());
     this.offer(null);
+    this.changed = changed;
   }
 
   // What the creator's account offers; null while that is not known.

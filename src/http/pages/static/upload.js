@@ -1,35 +1,37 @@
-"use strict";
-// The upload form: whose account, which video (with a preview), how it is to be posted, and the transfer.
+// The upload form: whose account, which videos (each with a preview), how they are to be posted, and the transfer.
+
+import { api, asUtc, byId, h, many, say } from "./common.js";
+import { Picked, baseOf, isCaptions } from "./files.js";
+import { PostOptions } from "./post.js";
+import { transfer } from "./send.js";
+import { session } from "./shell.js";
+import { onTheirWay } from "./way.js";
 
 const fields = byId("upload-form").elements;
+let items = [];
 let longest = null;
 let asked = 0;
-let preview = null;
-let key = null;
+let abort = null;
 let sending = false;
-let options = null;
 
 // Why it can't be sent yet; the button says the same.
 function ready() {
-  if (!options) return;
-  const player = byId("preview");
-  const tooLong = longest && !player.hidden && player.duration > longest;
-  const why = tooLong
-    ? `The video has ${Math.ceil(player.duration)} s; this account may post ${longest} s. Choose a shorter one.`
-    : fields.video.files[0] ? options.missing() : "Choose a video.";
+  const open = items.filter((item) => !item.done);
+  const why = open.length === 0 ? "Choose a video." : open.map((item) => item.missing(longest)).find(Boolean) || options.missing();
   byId("send").disabled = sending || Boolean(why);
   byId("send").title = why;
+  byId("send").textContent = open.length > 1 ? `Upload and post ${many(open.length, "video")}` : "Upload and post";
   byId("missing").textContent = why;
 }
 
-// Who posts, and what TikTok lets them choose from. Asked anew for each account, and when the page is looked at again.
+// Who posts, and what TikTok lets them choose from. Asked anew for each account, and after a refusal.
 async function creator() {
   const id = fields.accountId.value;
   const card = byId("creator");
   const said = byId("creator-said");
   const turn = (asked += 1);
   card.hidden = true;
-  said.textContent = id ? "Asking TikTok about the account…" : "Connect a TikTok account first.";
+  said.replaceChildren(...(id ? ["Asking TikTok about the account…"] : [h("a", { href: "/accounts" }, "Connect a TikTok account"), " first."]));
   said.classList.remove("bad");
   longest = null;
   options.offer(null);
@@ -46,112 +48,117 @@ async function creator() {
     longest = known.allowed.longestSeconds;
     options.offer(known.allowed);
   } catch (error) {
-    if (turn !== asked) return;
-    said.textContent = `Nothing can be posted from here now: ${error.message}. Try again later.`;
-    said.classList.add("bad");
+    if (turn === asked) say(said, `Nothing can be posted from here now: ${error.message}. Try again later.`, true);
   }
 }
 
 function picture(address) {
-  const shown = byId("avatar");
-  shown.hidden = true;
+  byId("avatar").hidden = true;
   byId("initial").hidden = false;
-  if (address) shown.src = address;
-  else shown.removeAttribute("src");
+  if (address) byId("avatar").src = address;
+  else byId("avatar").removeAttribute("src");
 }
 
-function choose() {
-  const file = fields.video.files[0];
-  const player = byId("preview");
-  if (preview) URL.revokeObjectURL(preview);
-  preview = file ? URL.createObjectURL(file) : null;
-  player.hidden = !file;
-  byId("no-preview").hidden = true;
-  if (file) player.src = preview;
-  else player.removeAttribute("src");
+// Captions that are called like a video go with it.
+function choose(files) {
+  const videos = files.filter((file) => !isCaptions(file));
+  for (const file of videos) {
+    const item = new Picked(file, { changed: ready, removed: remove });
+    items.push(item);
+    byId("files").append(item.node);
+  }
+  for (const file of files.filter(isCaptions)) {
+    const item = items.find((one) => !one.done && baseOf(one.file) === baseOf(file)) || (items.length === 1 ? items[0] : null);
+    if (item) item.caption(file);
+    else say(byId("said"), `${file.name} is called like none of the videos.`, true);
+  }
   ready();
 }
 
-function form() {
-  const data = new FormData();
-  for (const name of ["accountId", "title", "priority"]) data.append(name, fields[name].value);
-  for (const [name, value] of Object.entries(options.values())) data.append(name, String(value));
-  if (fields.publishAt.value) data.append("publishAt", new Date(fields.publishAt.value).toISOString());
-  if (fields.captions.files[0]) data.append("captions", fields.captions.files[0]);
-  data.append("video", fields.video.files[0]);
-  return data;
+function remove(item) {
+  items = items.filter((one) => one !== item);
+  ready();
 }
 
-function send(event) {
+function common() {
+  const values = { accountId: fields.accountId.value, priority: fields.priority.value, ...options.values() };
+  const at = asUtc(fields.publishAt.value);
+  return at ? { ...values, publishAt: at } : values;
+}
+
+// One after the other: two at once would each take twice as long.
+async function send(event) {
   event.preventDefault();
-  const bar = byId("transfer");
-  const request = new XMLHttpRequest();
-  const done = (text, bad) => {
-    sending = false;
-    say(text, bad);
-    byId("stop").hidden = true;
-    bar.hidden = true;
-    ready();
-  };
-  request.upload.addEventListener("progress", (at) => {
-    if (!at.lengthComputable) return;
-    bar.value = (at.loaded / at.total) * 100;
-    say(at.loaded < at.total ? `${Math.floor(bar.value)} %` : "Looking at it…");
-  });
-  request.addEventListener("load", () => {
-    let body = {};
-    try {
-      body = JSON.parse(request.responseText);
-    } catch (error) {
-      // Said below.
-    }
-    if (request.status === 201) {
-      key = null;
-      const account = fields.accountId.value;
-      byId("upload-form").reset();
-      fields.accountId.value = account;
-      choose();
-      options.offer(options.allowed);
-      done("Uploaded. Once it is posted, it may take a few minutes until TikTok shows it in the profile.");
-      follow();
-    } else {
-      // A clear refusal: what is sent next is another upload.
-      if (request.status < 500) key = null;
-      if (body.allowed) creator();
-      done(body.detail || `The upload failed (${request.status}).`, true);
-    }
-  });
-  request.addEventListener("error", () => done("The connection broke. Press the button to send it again.", true));
-  request.addEventListener("abort", () => done("Stopped."));
-  byId("stop").onclick = () => request.abort();
-  // The same upload sent again after a broken connection is one video.
-  key = key || crypto.getRandomValues(new Uint32Array(4)).join("-");
-  request.open("POST", "/api/videos");
-  request.setRequestHeader("Idempotency-Key", key);
   sending = true;
-  ready();
-  bar.value = 0;
-  bar.hidden = false;
+  let stopped = false;
+  let uploaded = 0;
   byId("stop").hidden = false;
-  request.send(form());
+  byId("stop").onclick = () => {
+    stopped = true;
+    abort?.();
+  };
+  const values = common();
+  for (const item of items.filter((one) => !one.done)) {
+    if (stopped) break;
+    item.rest(true);
+    ready();
+    item.moves(0);
+    try {
+      await transfer(item, values, { stop: (act) => (abort = act) });
+      item.done = true;
+      uploaded += 1;
+      item.forget();
+      items = items.filter((one) => one !== item);
+      look();
+    } catch (error) {
+      // A clear refusal: what is sent next is another upload.
+      if (error.status && error.status < 500) item.key = null;
+      item.bar.hidden = true;
+      item.tell(error.message, true);
+      item.rest(false);
+      if (error.body?.allowed) creator();
+    }
+  }
+  sending = false;
+  abort = null;
+  byId("stop").hidden = true;
+  if (uploaded) say(byId("said"), `${many(uploaded, "video")} uploaded. Once posted, it may take a few minutes until TikTok shows it in the profile.`);
+  if (!items.length) options.offer(options.allowed);
+  ready();
 }
+
+const options = new PostOptions(byId("options"), ready);
+const look = onTheirWay();
+const drop = byId("drop");
 
 byId("upload-form").addEventListener("submit", send);
-byId("upload-form").addEventListener("input", () => {
-  key = null;
-});
 fields.accountId.addEventListener("change", creator);
-fields.video.addEventListener("change", choose);
-byId("preview").addEventListener("loadedmetadata", ready);
-byId("preview").addEventListener("error", () => {
-  if (!fields.video.files[0]) return;
-  byId("preview").hidden = true;
-  byId("no-preview").hidden = false;
-  ready();
+fields.video.addEventListener("change", () => {
+  choose([...fields.video.files]);
+  fields.video.value = "";
 });
+for (const name of ["dragenter", "dragover"]) {
+  drop.addEventListener(name, (event) => {
+    event.preventDefault();
+    drop.classList.add("over");
+  });
+}
+for (const name of ["dragleave", "drop"]) drop.addEventListener(name, () => drop.classList.remove("over"));
+drop.addEventListener("drop", (event) => {
+  event.preventDefault();
+  choose([...event.dataTransfer.files]);
+});
+addEventListener("beforeunload", (event) => sending && event.preventDefault());
 byId("avatar").addEventListener("load", () => {
   byId("avatar").hidden = false;
   byId("initial").hidden = true;
 });
-options = new PostOptions(byId("options"), ready);
 ready();
+session
+  .then(() => api("/api/accounts"))
+  .then(({ accounts }) => {
+    const name = (account) => `${account.displayName || account.id}${account.state === "RECONNECT" ? " (connect again)" : ""}`;
+    fields.accountId.append(...accounts.map((account) => h("option", { value: account.id }, name(account))));
+    return creator();
+  })
+  .catch((error) => say(byId("creator-said"), error.message, true));

@@ -1,0 +1,8 @@
+//! The pages as people use them, in headless Chromium.
+
+mod creator;
+mod driver;
+mod everybody;
+mod operator;
+
+use driver::Browser;
