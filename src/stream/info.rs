@@ -19,6 +19,10 @@ pub struct StreamInfo {
     pub exists: bool,
     pub length: u64,
     pub entries_added: Option<u64>,
+    pub radix_tree_keys: Option<u64>,
+    pub radix_tree_nodes: Option<u64>,
+    pub last_generated: Option<String>,
+    pub max_deleted: Option<String>,
     /// The id of the oldest entry.
     pub first: Option<String>,
     /// The newest entry's id, and the entry if it is one of ours.
@@ -42,6 +46,8 @@ pub struct GroupInfo {
     pub lag: Option<u64>,
     pub pending: u64,
     pub last_delivered: String,
+    /// None: Redis can't know, as with the lag.
+    pub entries_read: Option<u64>,
     pub consumers: Vec<ConsumerInfo>,
 }
 
@@ -96,6 +102,7 @@ impl Streams {
                 lag: number(&one, "lag"),
                 pending: number(&one, "pending").unwrap_or(0),
                 last_delivered: text(&one, "last-delivered-id").unwrap_or_default(),
+                entries_read: number(&one, "entries-read"),
                 consumers: self.consumer_infos(stage).await?,
             }),
         };
@@ -108,6 +115,10 @@ impl Streams {
             exists: true,
             length: number(&about, "length").unwrap_or(0),
             entries_added: number(&about, "entries-added"),
+            radix_tree_keys: number(&about, "radix-tree-keys"),
+            radix_tree_nodes: number(&about, "radix-tree-nodes"),
+            last_generated: text(&about, "last-generated-id"),
+            max_deleted: text(&about, "max-deleted-entry-id"),
             first: end("first-entry").map(|delivery| delivery.id),
             last: end("last-entry").map(entry),
             group,
