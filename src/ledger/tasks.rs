@@ -140,6 +140,17 @@ impl Session {
         self.all(&sql, [stage.as_str().into(), most.into()]).await?.iter().map(read).collect()
     }
 
+    /// The tasks that were last begun, or set aside, under these entries.
+    pub async fn tasks_under(&self, stage: Stage, entries: &[String]) -> Result<Vec<TaskRow>> {
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let places = places(1, entries.len());
+        let sql = format!("select {COLUMNS} from tasks where stage = $1 and entry in ({places})");
+        let values = std::iter::once(stage.as_str().into()).chain(entries.iter().map(|entry| entry.as_str().into()));
+        self.all(&sql, values).await?.iter().map(read).collect()
+    }
+
     /// Rule 7: running, and the lease is over.
     pub async fn stalled(&self, stage: Stage, now: i64, most: i64) -> Result<Vec<TaskRow>> {
         let sql = format!(

@@ -7,7 +7,7 @@ use fred::interfaces::{ClientLike, StreamsInterface};
 use fred::types::Value;
 
 use super::commands::{names, older};
-use super::{Content, Delivery, ONE_OF_A_CLUSTER, Purpose, Result, StreamError, Streams, reply};
+use super::{Content, Delivery, ONE_OF_A_CLUSTER, Pending, Purpose, Result, StreamError, Streams, reply};
 use crate::event::{Entry, Stage};
 
 /// The major version of Redis below which streams lack what we need (the lag, entries that are gone in XCLAIM's answer).
@@ -124,6 +124,17 @@ impl Streams {
             group,
             other_groups: others.iter().filter_map(|one| text(one, "name")).collect(),
         })
+    }
+
+    /// The head of the pending list, for a person: one command. No group yet means that nothing is pending.
+    pub async fn look_at_pending(&self, stage: Stage, most: u64) -> Result<Vec<Pending>> {
+        let (stream, group) = names(stage)?;
+        let ask = |client: Client| async move { client.xpending(stream, group, ("-", "+", most)).await };
+        match self.link(stage).send(Purpose::Look, ask).await {
+            Ok(list) => Ok(reply::pending(list)),
+            Err(StreamError::NoGroup) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 
     async fn consumer_infos(&self, stage: Stage) -> Result<Vec<ConsumerInfo>> {
