@@ -71,12 +71,14 @@ async fn fill(server: &Server) {
         seen_at: tx.now(),
     };
     tx.seen(&worker).await.expect("written");
+    tx.add_usage("2026-11", "read", "work edit", 7).await.expect("written");
     tx.commit().await.expect("committed");
 }
 
 async fn scraped(monthly_commands: Option<u64>) -> String {
     let redis = Redis::start().await;
     let streams = connect(&redis).await;
+    streams.recognise().await.expect("it says what it is");
     for stage in Stage::STREAMED {
         streams.ensure_group(stage).await.expect("a group");
     }
