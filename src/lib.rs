@@ -7,6 +7,7 @@
 pub mod budget;
 pub mod config;
 pub mod event;
+pub mod metrics;
 pub mod outage;
 pub mod outcome;
 pub mod task;

@@ -1,4 +1,5 @@
-//! Writes down what was sent to Redis, by month, purpose and process, and tells the budget of the sum.
+//! Writes down what was sent to Redis, by month, purpose and process, and tells the budget of the sum. With it goes what
+//! this process has counted besides (`metrics`).
 
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::budget::{self, Budget};
 use crate::ledger::{Ledger, LedgerError, SystemClock};
+use crate::metrics::metrics;
 use crate::stream::Meter;
 
 /// What a kill can cost: the commands of this long.
@@ -15,7 +17,8 @@ const EVERY: Duration = Duration::from_secs(5);
 /// What is counted, and against what.
 pub(super) struct Metering {
     pub(super) ledger: Ledger,
-    pub(super) meter: Meter,
+    /// None: without Redis nothing is sent.
+    pub(super) meter: Option<Meter>,
     pub(super) budget: Budget,
     pub(super) cap: Option<u64>,
 }
@@ -28,8 +31,8 @@ pub(super) async fn run(metering: Metering, process: &'static str, stop: Cancell
             () = tokio::time::sleep(EVERY) => false,
             () = stop.cancelled() => true,
         };
-        if let Err(error) = write_down(ledger, meter, process).await {
-            error.tell("the count of Redis commands could not be written; it is kept and tried again");
+        if let Err(error) = write_down(ledger, meter.as_ref(), process).await {
+            error.tell("what was counted could not be written; it is kept and tried again");
         }
         if let Some(cap) = *cap
             && let Err(error) = weigh(ledger, budget, cap).await
@@ -42,9 +45,10 @@ pub(super) async fn run(metering: Metering, process: &'static str, stop: Cancell
     }
 }
 
-async fn write_down(ledger: &Ledger, meter: &Meter, process: &str) -> Result<(), LedgerError> {
-    let counts = meter.take();
-    if counts.is_empty() {
+async fn write_down(ledger: &Ledger, meter: Option<&Meter>, process: &str) -> Result<(), LedgerError> {
+    let counts = meter.map(Meter::take).unwrap_or_default();
+    let grown = metrics().unwritten();
+    if counts.is_empty() && grown.is_empty() {
         return Ok(());
     }
     let written = async {
@@ -54,11 +58,14 @@ async fn write_down(ledger: &Ledger, meter: &Meter, process: &str) -> Result<(),
             let commands = i64::try_from(*commands).unwrap_or(i64::MAX);
             tx.add_usage(&month, purpose.as_str(), process, commands).await?;
         }
+        tx.add_counted(&grown).await?;
         tx.commit().await
     };
     let done = written.await;
-    if done.is_err() {
-        meter.put_back(counts);
+    match (&done, meter) {
+        (Ok(()), _) => metrics().written(grown),
+        (Err(_), Some(meter)) => meter.put_back(counts),
+        (Err(_), None) => {}
     }
     done
 }

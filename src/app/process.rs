@@ -60,19 +60,17 @@ impl Process {
         let dispatch = Dispatch::new(streams, config.stages.clone());
         let metered = CancellationToken::new();
         let mut loops = JoinSet::new();
-        if let Some(streams) = dispatch.streams() {
-            let metering = Metering {
-                ledger: ledger.clone(),
-                meter: streams.meter().clone(),
-                budget: dispatch.budget().clone(),
-                cap: config.redis.metered_commands(),
-            };
-            let counting = metering::run(metering, name, metered.clone());
-            loops.spawn(async move {
-                counting.await;
-                "metering"
-            });
-        }
+        let metering = Metering {
+            ledger: ledger.clone(),
+            meter: dispatch.streams().map(|streams| streams.meter().clone()),
+            budget: dispatch.budget().clone(),
+            cap: config.redis.metered_commands(),
+        };
+        let counting = metering::run(metering, name, metered.clone());
+        loops.spawn(async move {
+            counting.await;
+            "metering"
+        });
         Self {
             dispatch,
             config,
@@ -266,8 +264,7 @@ impl Process {
             }
         }
         // The meter is the last to end: it counts what the others send at theirs.
-        let others = usize::from(self.dispatch.streams().is_some());
-        while self.loops.len() > others {
+        while self.loops.len() > 1 {
             self.loops.join_next().await;
         }
         self.metered.cancel();

@@ -11,6 +11,7 @@ pub mod dismiss;
 mod open;
 mod options;
 mod pause;
+pub mod pending;
 pub mod plan;
 pub mod replay;
 mod resolve;

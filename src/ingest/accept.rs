@@ -13,6 +13,7 @@ use crate::creator;
 use crate::event::{Stage, TraceId, VideoId};
 use crate::ledger::{Account, Ledger, Role, Status, TaskRow, Video};
 use crate::media::{self, Media, Stored, Upload};
+use crate::metrics::metrics;
 use crate::task::Task;
 use crate::torture::{self, Point};
 
@@ -103,6 +104,7 @@ pub(super) async fn accept(
         Ok(Accepted { video, repeated: false }) => {
             let mut staged = staged;
             staged.kept = true;
+            metrics().uploaded(u64::try_from(video.source_size).unwrap_or(0));
             tracing::info!(video.id = %video.id, trace = %video.trace, size = video.source_size, "accepted an upload");
             Ok(Accepted { video, repeated: false })
         }

@@ -121,6 +121,18 @@ impl Session {
     }
 
     /// `user` None is everybody's.
+    pub async fn account_counts(&self) -> Result<Vec<(AccountState, i64)>> {
+        let sql = "select state, count(*) as number from accounts where removed_at is null group by state";
+        let rows = self.all(sql, []).await?;
+        let mut counts = vec![(AccountState::Active, 0), (AccountState::Reconnect, 0)];
+        for row in &rows {
+            let state: AccountState = parsed(row, "state")?;
+            let number: i64 = row.try_get("", "number")?;
+            counts.iter_mut().filter(|(known, _)| *known == state).for_each(|(_, sum)| *sum += number);
+        }
+        Ok(counts)
+    }
+
     pub async fn accounts(&self, user: Option<&str>) -> Result<Vec<Account>> {
         let sql = format!(
             "select {COLUMNS} from accounts where removed_at is null and ($1 = '' or user_id = $1) order by created_at, id"

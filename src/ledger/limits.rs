@@ -25,6 +25,13 @@ pub struct LimitRow {
     version: i64,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CreatorsHeld {
+    pub used_up: i64,
+    /// By TikTok.
+    pub closed: i64,
+}
+
 impl LimitRow {
     /// The posts since then, oldest first.
     pub fn posts_of_day(&self, since: i64) -> impl Iterator<Item = i64> {
@@ -56,6 +63,19 @@ impl Session {
     pub async fn last_posts(&self, since: i64) -> Result<Vec<i64>> {
         let rows = self.all("select posted_at from limits where posted_at > $1", [since.into()]).await?;
         rows.iter().map(|row| Ok(row.try_get("", "posted_at")?)).collect()
+    }
+
+    /// How many creators' posts wait, and what for.
+    pub async fn creators_held(&self, now: i64) -> Result<CreatorsHeld> {
+        let number = async |sql: &str| -> Result<i64> {
+            Ok(self.one(sql, [now.into()]).await?.map_or(Ok(0), |row| row.try_get("", "number"))?)
+        };
+        Ok(CreatorsHeld {
+            used_up: number("select count(*) as number from limits where open_at > $1 and name like 'publish/%'")
+                .await?,
+            closed: number("select count(*) as number from limits where closed_until > $1 and name like 'publish/%'")
+                .await?,
+        })
     }
 
     pub(super) async fn limits_named(&self, names: &[String]) -> Result<Vec<(String, LimitRow)>> {

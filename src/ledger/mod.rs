@@ -24,6 +24,7 @@ mod keys;
 mod lanes;
 mod limits;
 mod list;
+mod metrics;
 mod pauses;
 mod publications;
 mod queue;
@@ -59,7 +60,7 @@ pub use ended::{DeadFilter, DeadLetter, DeadPage, EndedFilter};
 pub use entries::DeadEntry;
 pub use history::HistoryLine;
 pub use keys::{ApiKey, Role, SessionKind};
-pub use limits::LimitRow;
+pub use limits::{CreatorsHeld, LimitRow};
 pub use pauses::Pause;
 pub use publications::PublicationRow;
 pub use queue::{Queue, Standing};
@@ -75,6 +76,7 @@ pub use workers::Worker;
 
 use gate::Gate;
 
+use crate::metrics::metrics;
 use crate::outage::Outage;
 
 /// How long PostgreSQL may take to answer. A server that is frozen or cut off is otherwise waited for until TCP gives up,
@@ -189,6 +191,7 @@ impl Ledger {
         if asked.elapsed() > LATE {
             outage.stumbled();
         }
+        metrics().waited_to_write(asked.elapsed());
         let session = Session { connection: Connection::Transaction(transaction), backend, outage };
         let now = self.inner.clock.now_in(&session).await?;
         Ok(Tx { session, now })

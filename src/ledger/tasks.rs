@@ -140,6 +140,17 @@ impl Session {
         self.all(&sql, [stage.as_str().into(), most.into()]).await?.iter().map(read).collect()
     }
 
+    /// The tasks that were last begun, or set aside, under these entries.
+    pub async fn tasks_under(&self, stage: Stage, entries: &[String]) -> Result<Vec<TaskRow>> {
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let places = places(1, entries.len());
+        let sql = format!("select {COLUMNS} from tasks where stage = $1 and entry in ({places})");
+        let values = std::iter::once(stage.as_str().into()).chain(entries.iter().map(|entry| entry.as_str().into()));
+        self.all(&sql, values).await?.iter().map(read).collect()
+    }
+
     /// Rule 7: running, and the lease is over.
     pub async fn stalled(&self, stage: Stage, now: i64, most: i64) -> Result<Vec<TaskRow>> {
         let sql = format!(
@@ -276,6 +287,21 @@ impl Session {
             }
         }
         Ok(counts)
+    }
+
+    /// Since when the oldest task is due that is not on its stream. What was handed back is taken without one.
+    pub async fn due_since(&self, stage: Stage, now: i64) -> Result<Option<i64>> {
+        let sql = "select min(due_at) as since from tasks where stage = $1 and state = 'waiting' and due_at > $2 and due_at <= $3";
+        let row = self.one(sql, [stage.as_str().into(), HANDED_BACK.into(), now.into()]).await?;
+        Ok(row.map(|row| row.try_get("", "since")).transpose()?.flatten())
+    }
+
+    /// Parked tasks by the code of what they wait for, most first. Without a code it is the time that somebody chose.
+    pub async fn parked_by_reason(&self, stage: Stage, now: i64) -> Result<Vec<(String, i64)>> {
+        let sql = "select coalesce(wait_code, 'scheduled') as code, count(*) as number from tasks
+                   where stage = $1 and state = 'waiting' and due_at > $2 group by wait_code order by number desc, code";
+        let rows = self.all(sql, [stage.as_str().into(), now.into()]).await?;
+        rows.iter().map(|row| Ok((row.try_get("", "code")?, row.try_get("", "number")?))).collect()
     }
 
     /// Below this id nothing on the stream is live: every entry that is older was leased a while ago and has ended.

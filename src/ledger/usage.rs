@@ -26,6 +26,15 @@ impl Session {
     }
 }
 
+impl Session {
+    /// By purpose, since the first month.
+    pub async fn usage_ever(&self) -> Result<Vec<(String, i64)>> {
+        let sql = "select purpose, cast(sum(commands) as bigint) as commands from redis_usage group by purpose order by purpose";
+        let rows = self.all(sql, []).await?;
+        rows.iter().map(|row| Ok((row.try_get("", "purpose")?, row.try_get("", "commands")?))).collect()
+    }
+}
+
 impl Tx {
     pub async fn add_usage(&self, month: &str, purpose: &str, process: &str, commands: i64) -> Result<()> {
         let sql = "insert into redis_usage (month, purpose, process, commands) values ($1, $2, $3, $4)

@@ -116,6 +116,13 @@ pub async fn open(session: &Session, now: i64, ask: &Ask) -> Result<Option<usize
     }))
 }
 
+/// How many permits of the window that ends now are taken, whether TikTok has closed the key or not.
+pub async fn taken(session: &Session, now: i64, ask: &Ask) -> Result<usize, LedgerError> {
+    let Some(rate) = ask.rate else { return Ok(0) };
+    let cells = fitted(&session.limit_seen(&ask.key.to_string()).await?.cells, rate);
+    Ok(cells.iter().filter(|&&taken_until| cell::decide(window(rate), taken_until, now).is_err()).count())
+}
+
 /// How many permits there will be within that time; None: as many as one likes.
 pub async fn open_within(session: &Session, now: i64, within: Duration, ask: &Ask) -> Result<Option<i64>, LedgerError> {
     let then = now + i64::try_from(within.as_millis()).unwrap_or(0);

@@ -9,6 +9,7 @@ use crate::config::{Rate, StagesConfig};
 use crate::event::Stage;
 use crate::ledger::{Released, Room, Tx};
 use crate::limit::{self, Ask};
+use crate::metrics::metrics;
 use crate::stream::{StreamError, Streams};
 use crate::task::Task;
 use crate::torture::{self, Point};
@@ -119,10 +120,16 @@ impl Dispatch {
         let mut failed: Option<(usize, StreamError)> = None;
         for (one, done) in futures::future::join_all(appended).await {
             match done {
-                Ok(id) => tracing::debug!(stage = %one.stage, task.id = %one.entry.task, entry.id = %id, "released"),
+                Ok(id) => {
+                    metrics().released(one.stage);
+                    tracing::debug!(stage = %one.stage, task.id = %one.entry.task, entry.id = %id, "released");
+                }
                 // Said once, where it begins.
-                Err(StreamError::QuotaExceeded(_)) => {}
-                Err(error) => failed = Some((failed.map_or(0, |(number, _)| number) + 1, error)),
+                Err(StreamError::QuotaExceeded(_)) => metrics().append_failed(one.stage),
+                Err(error) => {
+                    metrics().append_failed(one.stage);
+                    failed = Some((failed.map_or(0, |(number, _)| number) + 1, error));
+                }
             }
         }
         torture::at(Point::ReleaseAppended);

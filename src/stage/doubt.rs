@@ -4,6 +4,7 @@ use super::streamed::Fault;
 use super::{Engine, millis};
 use crate::event::Stage;
 use crate::ledger::{LedgerError, TaskRow};
+use crate::metrics::metrics;
 use crate::stream::{Delivery, Reader, Streams};
 use crate::torture::{self, Guard, Point};
 
@@ -67,6 +68,7 @@ async fn release_again(engine: &Engine, stage: Stage, lost: Vec<TaskRow>) -> Res
     let released = engine.dispatch.release(&tx, stage).await?;
     tx.commit().await?;
     engine.dispatch.append(&released).await;
+    metrics().released_again(stage, again);
     Ok(again)
 }
 
@@ -89,6 +91,7 @@ pub async fn overtaken(engine: &Engine, stage: Stage) -> Result<usize, LedgerErr
         }
     }
     tx.commit().await?;
+    metrics().released_again(stage, again);
     torture::at(Point::RelayDoubted);
     Ok(again)
 }

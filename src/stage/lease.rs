@@ -6,6 +6,7 @@ use super::{Admission, Engine, Work, millis, settle};
 use crate::event::{LeaseToken, Stage, TaskId};
 use crate::ledger::{LedgerError, Pause, TaskRow, Tx};
 use crate::limit::STAGE_LIMIT;
+use crate::metrics::{Ended, metrics};
 use crate::outcome::{Outcome, Reason};
 use crate::task::{Claim, HANDED_BACK, Leased, Refused, State, Task};
 use crate::torture::{self, Guard, Point};
@@ -90,6 +91,8 @@ async fn granted<W: Work>(
             settle::note_end(&tx, &row, &outcome).await?;
             work.settle(&tx, &row, &outcome, None).await?;
             tx.commit().await?;
+            metrics().took_over(W::STAGE);
+            metrics().ended(W::STAGE, Ended::of(&outcome));
             tracing::error!(task.id = %id, video.id = %row.task.video, "a task that kills its workers is parked as dead");
             return Ok(Taken::Refused);
         }
@@ -134,6 +137,10 @@ async fn granted<W: Work>(
     tx.note(granted.video, Some(W::STAGE), event, detail).await?;
     settle::note_start(&tx, &granted).await?;
     tx.commit().await?;
+    metrics().started(W::STAGE);
+    if interrupted {
+        metrics().took_over(W::STAGE);
+    }
     match W::STAGE {
         Stage::Edit => torture::at(Point::EditLeased),
         Stage::Publish => torture::at(Point::PublishLeased),
@@ -196,7 +203,9 @@ pub async fn hand_back(engine: &Engine, row: &TaskRow) -> Result<(), LedgerError
     tx.put_task(&now.task, &waiting).await?;
     tx.note(row.task.video, Some(row.task.stage), "handed back", json!({})).await?;
     settle::note_wait(&tx, &waiting).await?;
-    hand_on(engine, tx, &waiting).await
+    hand_on(engine, tx, &waiting).await?;
+    metrics().ended(row.task.stage, Ended::HandedBack);
+    Ok(())
 }
 
 async fn hand_on(engine: &Engine, tx: Tx, waiting: &Task) -> Result<(), LedgerError> {

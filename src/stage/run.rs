@@ -1,7 +1,7 @@
 //! One run: the work, beside it the renewal of its lease, behind it the settlement.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -10,6 +10,7 @@ use tracing::Instrument;
 use super::{Engine, Run, Work, lease, settle};
 use crate::event::{LeaseToken, VideoId};
 use crate::ledger::TaskRow;
+use crate::metrics::metrics;
 
 /// How often progress may be written.
 const PROGRESS: Duration = Duration::from_secs(1);
@@ -61,6 +62,7 @@ pub async fn run<W: Work>(engine: Engine, work: Arc<W>, row: TaskRow) {
     let over = held.over.clone();
     let renewing = tokio::spawn(keep(engine.clone(), row.clone(), seen, over.clone()).instrument(span.clone()));
     let entry = row.task.entry.clone();
+    let began = Instant::now();
     let ended = {
         // The guard ends the renewal when the work is done, also when it panics.
         let _renewing = AbortOnDrop(renewing);
@@ -70,6 +72,7 @@ pub async fn run<W: Work>(engine: Engine, work: Arc<W>, row: TaskRow) {
         });
         running.await
     };
+    metrics().ran(W::STAGE, began.elapsed());
     let settled = match ended {
         Ok(Run::Ended(outcome, made)) => {
             settle::settle(&engine, &*work, &row, outcome, made).instrument(span.clone()).await
@@ -103,6 +106,7 @@ async fn keep(engine: Engine, row: TaskRow, mut progress: watch::Receiver<u8>, o
         match lease::renew(&engine, &row, (now > told).then_some(now)).await {
             Ok(true) => told = now,
             Ok(false) => {
+                metrics().lost_lease(row.task.stage);
                 tracing::warn!("the lease is gone; the work stops and writes nothing");
                 over.cancel();
                 return;

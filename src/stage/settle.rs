@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{Engine, Work, lease};
 use crate::event::Stage;
 use crate::ledger::{LedgerError, Status, TaskRow, Tx, VideoPatch};
+use crate::metrics::{Ended, metrics};
 use crate::outcome::{Outcome, Reason, backoff};
 use crate::task::{State, Task};
 use crate::torture::{self, Guard, Point};
@@ -35,6 +36,7 @@ pub async fn settle<W: Work>(
         match once(engine, work, row, &outcome, made.clone()).await {
             Ok(()) => return true,
             Err(Failed::Gone) => {
+                metrics().lost_lease(W::STAGE);
                 tracing::warn!("the lease is gone; somebody else settles this task");
                 return true;
             }
@@ -100,6 +102,7 @@ async fn once<W: Work>(
     }
     tx.commit().await?;
     torture::at(settled_point(W::STAGE));
+    metrics().ended(W::STAGE, Ended::of(&outcome));
     match &outcome {
         Outcome::Done => tracing::info!("done"),
         Outcome::Retry(reason) => tracing::warn!(reason.code, reason.text, pause = ?pause, "failed; tried again"),

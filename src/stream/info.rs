@@ -7,7 +7,7 @@ use fred::interfaces::{ClientLike, StreamsInterface};
 use fred::types::Value;
 
 use super::commands::{names, older};
-use super::{Content, Delivery, ONE_OF_A_CLUSTER, Purpose, Result, StreamError, Streams, reply};
+use super::{Content, Delivery, ONE_OF_A_CLUSTER, Pending, Purpose, Result, StreamError, Streams, reply};
 use crate::event::{Entry, Stage};
 
 /// The major version of Redis below which streams lack what we need (the lag, entries that are gone in XCLAIM's answer).
@@ -19,6 +19,10 @@ pub struct StreamInfo {
     pub exists: bool,
     pub length: u64,
     pub entries_added: Option<u64>,
+    pub radix_tree_keys: Option<u64>,
+    pub radix_tree_nodes: Option<u64>,
+    pub last_generated: Option<String>,
+    pub max_deleted: Option<String>,
     /// The id of the oldest entry.
     pub first: Option<String>,
     /// The newest entry's id, and the entry if it is one of ours.
@@ -42,6 +46,8 @@ pub struct GroupInfo {
     pub lag: Option<u64>,
     pub pending: u64,
     pub last_delivered: String,
+    /// None: Redis can't know, as with the lag.
+    pub entries_read: Option<u64>,
     pub consumers: Vec<ConsumerInfo>,
 }
 
@@ -96,6 +102,7 @@ impl Streams {
                 lag: number(&one, "lag"),
                 pending: number(&one, "pending").unwrap_or(0),
                 last_delivered: text(&one, "last-delivered-id").unwrap_or_default(),
+                entries_read: number(&one, "entries-read"),
                 consumers: self.consumer_infos(stage).await?,
             }),
         };
@@ -108,11 +115,26 @@ impl Streams {
             exists: true,
             length: number(&about, "length").unwrap_or(0),
             entries_added: number(&about, "entries-added"),
+            radix_tree_keys: number(&about, "radix-tree-keys"),
+            radix_tree_nodes: number(&about, "radix-tree-nodes"),
+            last_generated: text(&about, "last-generated-id"),
+            max_deleted: text(&about, "max-deleted-entry-id"),
             first: end("first-entry").map(|delivery| delivery.id),
             last: end("last-entry").map(entry),
             group,
             other_groups: others.iter().filter_map(|one| text(one, "name")).collect(),
         })
+    }
+
+    /// The head of the pending list, for a person: one command. No group yet means that nothing is pending.
+    pub async fn look_at_pending(&self, stage: Stage, most: u64) -> Result<Vec<Pending>> {
+        let (stream, group) = names(stage)?;
+        let ask = |client: Client| async move { client.xpending(stream, group, ("-", "+", most)).await };
+        match self.link(stage).send(Purpose::Look, ask).await {
+            Ok(list) => Ok(reply::pending(list)),
+            Err(StreamError::NoGroup) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 
     async fn consumer_infos(&self, stage: Stage) -> Result<Vec<ConsumerInfo>> {

@@ -2,6 +2,7 @@
 //! Whether the files are well-formed is scripts/deploy-check.sh's.
 
 mod processes;
+mod watching;
 
 use std::collections::BTreeSet;
 use std::process::Command;

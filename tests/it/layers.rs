@@ -4,9 +4,10 @@ use std::fs;
 use std::path::Path;
 
 /// Each module, and which others of ours it may name.
-const MAY_NAME: [(&str, &[&str]); 15] = [
+const MAY_NAME: [(&str, &[&str]); 16] = [
     ("budget", &[]),
     ("event", &[]),
+    ("metrics", &["event", "outcome"]),
     ("outage", &[]),
     ("outcome", &[]),
     ("task", &["event", "outcome"]),
@@ -14,7 +15,7 @@ const MAY_NAME: [(&str, &[&str]); 15] = [
     ("child", &[]),
     ("health", &[]),
     ("config", &["event"]),
-    ("ledger", &["event", "outage", "outcome", "task", "migrations"]),
+    ("ledger", &["event", "metrics", "outage", "outcome", "task", "migrations"]),
     ("stream", &["event", "outage", "outcome"]),
     ("media", &["event"]),
     ("ffmpeg", &["child", "outcome", "torture"]),

@@ -7,6 +7,7 @@ mod deaths;
 mod disabled;
 mod held;
 mod limits;
+mod metrics;
 mod refusals;
 mod shutdown;
 mod story;

@@ -7,7 +7,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::pending::{PendingView, view};
+use super::pending::{PendingView, running};
 use super::{duration, stages};
 use crate::control::claim::{self, Stalled};
 use crate::http::extract::Body;
@@ -63,5 +63,5 @@ pub(in crate::http) async fn claim(
     let plan = claim::claim(&state.ledger, &state.dispatch, &state.stages, &wanted, &act).await?;
     let now = state.ledger.now().await?;
     let (common, claimed) = PlanView::of(plan, now);
-    Ok(Json(ClaimAnswer { common, claimed: claimed.into_iter().map(|row| view(row, &state.stages, now)).collect() }))
+    Ok(Json(ClaimAnswer { common, claimed: claimed.into_iter().map(|row| running(row, &state.stages, now)).collect() }))
 }

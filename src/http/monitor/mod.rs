@@ -11,7 +11,7 @@ pub(super) mod streams;
 pub(super) mod usage;
 
 pub(super) use replay::ReplayedView;
-pub(super) use snapshot::{Snapshot, Snapshots};
+pub(super) use snapshot::{Snapshot, Snapshots, StreamDetail};
 pub(super) use usage::Usage;
 
 use axum::Router;
@@ -22,7 +22,7 @@ use super::{AppState, Problem};
 use crate::event::Stage;
 
 /// A worker that was silent for longer is not counted.
-const ALIVE_MS: i64 = 60_000;
+pub(super) const ALIVE_MS: i64 = 60_000;
 
 pub(super) fn routes() -> Router<AppState> {
     Router::new()

@@ -15,6 +15,7 @@ use crate::http::AppState;
 use crate::ledger::{LedgerError, Pause, StageCounts};
 use crate::limit;
 use crate::outcome::Reason;
+use crate::stream::StreamInfo;
 
 const FRESH: Duration = Duration::from_secs(2);
 /// What throughput is the mean of.
@@ -47,6 +48,40 @@ pub(in crate::http) struct Snapshot {
     pub(in crate::http) done_per_minute: f64,
     /// What TikTok has closed for all accounts, or for all newcomers: until when, and why.
     pub(in crate::http) closed: Vec<(limit::Key, i64, Reason)>,
+    /// None where Redis was not asked.
+    pub(in crate::http) detail: Option<StreamDetail>,
+}
+
+/// What only Redis knows of a stream; ids as it writes them.
+#[derive(Debug, Clone, Default)]
+pub(in crate::http) struct StreamDetail {
+    pub(in crate::http) groups: Option<u64>,
+    pub(in crate::http) radix_tree_keys: Option<u64>,
+    pub(in crate::http) radix_tree_nodes: Option<u64>,
+    pub(in crate::http) first_entry: Option<String>,
+    pub(in crate::http) last_entry: Option<String>,
+    pub(in crate::http) last_generated: Option<String>,
+    pub(in crate::http) max_deleted: Option<String>,
+    pub(in crate::http) entries_read: Option<u64>,
+    pub(in crate::http) last_delivered: Option<String>,
+}
+
+impl StreamDetail {
+    fn of(info: &StreamInfo) -> Self {
+        let group = info.group.as_ref();
+        let groups = info.other_groups.len() + usize::from(group.is_some());
+        Self {
+            groups: info.exists.then_some(groups as u64),
+            radix_tree_keys: info.radix_tree_keys,
+            radix_tree_nodes: info.radix_tree_nodes,
+            first_entry: info.first.clone(),
+            last_entry: info.last.as_ref().map(|(id, _)| id.clone()),
+            last_generated: info.last_generated.clone(),
+            max_deleted: info.max_deleted.clone(),
+            entries_read: group.and_then(|group| group.entries_read),
+            last_delivered: group.map(|group| group.last_delivered.clone()),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -83,6 +118,7 @@ async fn take(state: &AppState, stage: Stage) -> Result<Snapshot, LedgerError> {
     };
     match streams.stream_info(stage).await {
         Ok(info) => {
+            snapshot.detail = Some(StreamDetail::of(&info));
             snapshot.length = Some(info.length);
             snapshot.entries_added = info.entries_added;
             snapshot.lag_source = "redis";
@@ -142,6 +178,7 @@ async fn of_ledger(state: &AppState, stage: Stage) -> Result<Snapshot, LedgerErr
         lag: number(counts.queued),
         lag_source: "ledger",
         closed,
+        detail: None,
         pending: number(counts.running),
         consumers: consumers.into_iter().map(|(name, pending)| Consumer { name, pending, idle_ms: None }).collect(),
         #[expect(clippy::cast_precision_loss, reason = "a few minutes' count")]

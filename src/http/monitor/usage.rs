@@ -22,7 +22,7 @@ pub(in crate::http) struct Usage {
     /// OK, WARNING (80 %), CRITICAL (95 %) or OVER: all are counted, or Redis says so, whatever was counted here.
     pub(super) status: &'static str,
     /// The month's total if it goes on like this.
-    forecast: u64,
+    pub(in crate::http) forecast: u64,
     pub(in crate::http) by_purpose: BTreeMap<String, u64>,
     /// What is stretched or waits at present so that the plan lasts, and why. Empty: nothing.
     held_back: Vec<HeldBack>,

@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use super::view::{VideoAnswer, VideoView};
 use crate::http::{Access, AppState, Caller, Problem};
 use crate::ingest::{Draft, FILE_FIELDS, MAX_CAPTIONS, MAX_FIELD};
+use crate::metrics::{Upload, metrics};
 
 /// The longest pause between two pieces of an upload.
 const IDLE: Duration = Duration::from_secs(60);
@@ -79,6 +80,20 @@ pub(in crate::http) async fn upload(
     caller: Caller,
     request: Request,
 ) -> Result<(StatusCode, Json<VideoAnswer>), Problem> {
+    let done = received(&state, caller, request).await;
+    metrics().upload(match &done {
+        Ok(_) => Upload::Accepted,
+        Err(problem) if problem.status().is_server_error() => Upload::Failed,
+        Err(_) => Upload::Refused,
+    });
+    done
+}
+
+async fn received(
+    state: &AppState,
+    caller: Caller,
+    request: Request,
+) -> Result<(StatusCode, Json<VideoAnswer>), Problem> {
     caller.may(Access::Change)?;
     let key = idempotency_key(request.headers())?;
     let most = state.ingest.max_upload();
@@ -87,7 +102,7 @@ pub(in crate::http) async fn upload(
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "file_too_large", text));
     }
     let _counted = InFlight::begin(&state.uploads);
-    let mut form = Multipart::from_request(request, &state).await.map_err(|rejection| {
+    let mut form = Multipart::from_request(request, state).await.map_err(|rejection| {
         let text = format!("{}; send multipart/form-data", rejection.body_text());
         Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_multipart", text)
     })?;
@@ -98,7 +113,7 @@ pub(in crate::http) async fn upload(
         return Err(problem);
     }
     let accepted = draft.accept(key).await?;
-    let video = VideoView::now(&state, &caller, &accepted.video).await?;
+    let video = VideoView::now(state, &caller, &accepted.video).await?;
     Ok((StatusCode::CREATED, Json(VideoAnswer { video })))
 }
 

@@ -9,6 +9,7 @@ use crate::event::Stage;
 use crate::ffmpeg::{self, Brand, Captions, Fault};
 use crate::ledger::{Account, Edited, HistoryLine, LedgerError, Video};
 use crate::media::{self, MediaError};
+use crate::metrics::metrics;
 use crate::outcome::{Outcome, Reason, backoff};
 use crate::stage::{Lease, Run, millis, store};
 use crate::torture::{self, Point};
@@ -79,6 +80,7 @@ async fn render(edit: &Edit, lease: &Lease) -> Result<Rendition, Failed> {
     torture::soon(Point::EditFfmpegStarted);
     let result = edit.tools.edit(&request, progress.sender(), &lease.over).await?;
     torture::at(Point::EditFfmpegDone);
+    metrics().encoded(result.probe.duration, started.elapsed());
     let seconds = started.elapsed().as_secs_f64();
     let key = media::rendition_key(video.id, lease.token);
     let stored = edit.media.put_file(&key, &result.video).await?;

@@ -165,6 +165,7 @@ async fn what_is_listed_as_json_has_the_same_shape_always() {
     );
     assert_eq!((said(0, "waiting"), said(0, "parked"), said(1, "needsReview")), (Some(0), Some(0), Some(1)));
     let pending = json_of(&server, &["pending"]).await;
+    assert_eq!(names(&pending), ["commands", "pending", "source"]);
     let one = [
         "ageMs",
         "attempts",
@@ -173,6 +174,8 @@ async fn what_is_listed_as_json_has_the_same_shape_always() {
         "entry",
         "idleMs",
         "leaseLeftMs",
+        "redis",
+        "state",
         "stream",
         "takeovers",
         "taskId",

@@ -5,6 +5,7 @@ mod claim;
 mod dead;
 mod explain;
 mod manners;
+mod pending;
 mod poison;
 mod replay;
 mod viewer;

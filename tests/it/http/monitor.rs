@@ -74,8 +74,12 @@ async fn stream_metrics_have_redis_exporters_names() {
     let metrics = server.get(&server.viewer, "/metrics").await.text().await.expect("text");
     for line in [
         "redis_stream_length{db=\"db0\",stream=\"video.uploaded\"} 1",
-        "redis_stream_group_lag{db=\"db0\",stream=\"video.uploaded\",group=\"edit\"} 1",
-        "redis_stream_group_messages_pending{db=\"db0\",stream=\"video.uploaded\",group=\"edit\"} 0",
+        "redis_stream_groups{db=\"db0\",stream=\"video.uploaded\"} 1",
+        "redis_stream_radix_tree_keys{db=\"db0\",stream=\"video.uploaded\"} 1",
+        "redis_stream_max_deleted_entry_id{db=\"db0\",stream=\"video.uploaded\"} 0",
+        "redis_stream_group_lag{db=\"db0\",group=\"edit\",stream=\"video.uploaded\"} 1",
+        "redis_stream_group_messages_pending{db=\"db0\",group=\"edit\",stream=\"video.uploaded\"} 0",
+        "redis_stream_group_last_delivered_id{db=\"db0\",group=\"edit\",stream=\"video.uploaded\"} 0",
         "redis_stream_entries_added_total{db=\"db0\",stream=\"video.uploaded\"} 1",
         "subiteya_videos{status=\"EDITING_QUEUED\"} 1",
         "subiteya_tasks{stage=\"edit\",state=\"queued\"} 1",

@@ -5,7 +5,9 @@ use subiteya::event::{LeaseToken, Stage, VideoId};
 use subiteya::ledger::{
     AccountState, LedgerError, LimitRow, Pause, PublicationRow, Role, SessionKind, SystemClock, Tx, Worker,
 };
+use subiteya::metrics::Number;
 use subiteya::outcome::Reason;
+use subiteya::task::Task;
 
 use super::database::{Database, New, account};
 
@@ -20,6 +22,8 @@ on_both!(
     history_keeps_its_order,
     dead_entries_are_kept_once,
     usage_adds_up,
+    what_processes_count_adds_up,
+    what_waits_is_told_by_its_reason,
     workers_come_and_go,
     settings_and_the_clock,
 );
@@ -243,6 +247,44 @@ async fn usage_adds_up(db: Database) {
     let usage = db.ledger.usage("2026-11").await.unwrap();
     assert_eq!(usage.iter().map(|row| row.commands).collect::<Vec<_>>(), [24, 24]);
     assert!(db.ledger.usage("2026-12").await.unwrap().is_empty());
+}
+
+async fn what_processes_count_adds_up(db: Database) {
+    let number = |part: &str| Number { name: "ran".into(), labels: r#"{"stage":"edit"}"#.into(), part: part.into() };
+    for (sum, bucket) in [(7.25, 1.0), (0.5, 2.0)] {
+        let tx = db.tx().await;
+        tx.add_counted(&[]).await.unwrap();
+        tx.add_counted(&[(number("10"), bucket), (number("sum"), sum)]).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    let mut counted = db.ledger.counted().await.unwrap();
+    counted.sort_by(|(a, _), (b, _)| a.cmp(b));
+    assert_eq!(counted, [(number("10"), 3.0), (number("sum"), 7.75)]);
+}
+
+async fn what_waits_is_told_by_its_reason(db: Database) {
+    db.account("ada").await;
+    let now = db.ledger.now().await.unwrap();
+    for place in 0..4 {
+        let task = db.task(New::of(Stage::Edit, "ada")).await;
+        let wait = (place < 2).then(|| Reason::new("backoff", "later"));
+        let due_at = if place == 3 { now - 5_000 } else { now + 600_000 };
+        db.put(&task, &Task { due_at, wait, ..task.clone() }).await;
+    }
+    let parked = db.ledger.parked_by_reason(Stage::Edit, now).await.unwrap();
+    assert_eq!(parked, [("backoff".to_owned(), 2), ("scheduled".to_owned(), 1)]);
+    assert_eq!(db.ledger.due_since(Stage::Edit, now).await.unwrap(), Some(now - 5_000));
+    assert_eq!(db.ledger.due_since(Stage::Publish, now).await.unwrap(), None);
+    let counts = db.ledger.account_counts().await.unwrap();
+    assert_eq!(counts, [(AccountState::Active, 1), (AccountState::Reconnect, 0)]);
+    let tx = db.tx().await;
+    let mut held = LimitRow::default();
+    (held.open_at, held.closed_until) = (now + 1, now + 1);
+    tx.put_limit("publish/open_ada", &held).await.unwrap();
+    tx.put_limit("publish", &held).await.unwrap();
+    tx.commit().await.unwrap();
+    let held = db.ledger.creators_held(now).await.unwrap();
+    assert_eq!((held.used_up, held.closed), (1, 1), "a stage's key is no creator");
 }
 
 async fn workers_come_and_go(db: Database) {

@@ -41,8 +41,12 @@ async fn pitfall_26_a_redis_that_may_lose_entries_is_a_warning_and_a_metric() {
     fleet.redis.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;
     fleet.start_all().await;
     for name in ["serve", "edit", "publish"] {
-        let log = fleet.log(name);
-        assert!(log.contains("evicts keys") && log.contains("noeviction") && log.contains("append-only"), "{log}");
+        // A worker may still be starting when `serve` is ready.
+        eventually(&format!("{name} warns"), SOON, async || {
+            let log = fleet.log(name);
+            log.contains("evicts keys") && log.contains("noeviction") && log.contains("append-only")
+        })
+        .await;
     }
     let metrics = String::from_utf8(fleet.bytes("/metrics").await).unwrap();
     assert!(metrics.contains("subiteya_redis_evicts 1") && metrics.contains("subiteya_redis_persists 0"), "{metrics}");
