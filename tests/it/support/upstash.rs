@@ -212,13 +212,13 @@ impl State {
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
+        let full = {
+            let mut state = shared.state();
+            state.open += 1;
+            state.open > state.plan.connections
+        };
         let shared = shared.clone();
         connections.spawn(async move {
-            let full = {
-                let mut state = shared.state();
-                state.open += 1;
-                state.open > state.plan.connections
-            };
             serve(client, &shared, full).await;
             shared.state().open -= 1;
         });
