@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::TryFutureExt;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::patience::{Patience, Refusal, connected};
@@ -10,7 +11,7 @@ use super::{Exit, Failure};
 use crate::account::{Tokens, Vault};
 use crate::config::{Config, DatabaseUrl, EncryptionKeys, RedisUrl, StoreConfig, TikTokConfig};
 use crate::ffmpeg::{self, Spool, Tools};
-use crate::ledger::{AccountState, Ledger, SchemaStanding};
+use crate::ledger::{AccountState, Ledger, LedgerError, SchemaStanding};
 use crate::media::{Media, S3};
 use crate::relay::Dispatch;
 use crate::seal::KeyRing;
@@ -146,23 +147,31 @@ pub(super) async fn tools(config: &Config) -> Result<Tools, Failure> {
     Tools::find(setup).await.map_err(|missing| Failure::unavailable(missing.to_string()))
 }
 
-pub(super) async fn vault(ledger: &Ledger, keys: &EncryptionKeys) -> Result<Arc<Vault>, Failure> {
-    let instance = async {
+/// What a start reads from a ledger that it has reached, and that may be away again a moment later.
+async fn read<T, F>(config: &Config, mut attempt: impl FnMut() -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, LedgerError>>,
+{
+    let shown = config.database.shown();
+    connected(DATABASE, &shown, Patience::Start, || attempt().map_err(Refusal::from)).await
+}
+
+pub(super) async fn vault(config: &Config, ledger: &Ledger, keys: &EncryptionKeys) -> Result<Arc<Vault>, Failure> {
+    let instance = read(config, || async {
         if let Some(known) = ledger.setting("instance").await? {
             return Ok(known);
         }
         let tx = ledger.begin().await?;
         let instance = tx.instance().await?;
         tx.commit().await?;
-        Ok::<_, crate::ledger::LedgerError>(instance)
-    };
-    let instance = instance.await.map_err(|error| Failure::unavailable(error.to_string()))?;
-    Ok(Arc::new(Vault::new(KeyRing::of(keys), instance)))
+        Ok(instance)
+    });
+    Ok(Arc::new(Vault::new(KeyRing::of(keys), instance.await?)))
 }
 
 /// With a key that is not this installation's a publisher could post for nobody.
-pub(super) async fn opens_tokens(ledger: &Ledger, vault: &Vault) -> Result<(), Failure> {
-    let accounts = ledger.accounts(None).await.map_err(|error| Failure::unavailable(error.to_string()))?;
+pub(super) async fn opens_tokens(config: &Config, ledger: &Ledger, vault: &Vault) -> Result<(), Failure> {
+    let accounts = read(config, || ledger.accounts(None)).await?;
     let active = accounts.iter().filter(|account| account.state == AccountState::Active);
     for account in active {
         if let Some(key) = vault.lacks(account) {

@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Failure;
 use crate::app::Exit;
-use crate::ledger::ConnectError;
+use crate::ledger::{ConnectError, LedgerError};
 use crate::media::MediaError;
 use crate::outcome::backoff;
 use crate::stream::StreamError;
@@ -38,6 +38,8 @@ pub(super) enum Refusal {
     Away(String),
     /// Wrong password, certificate or protocol: waiting changes nothing.
     Wrong(String),
+    /// It is there, and something is wrong with what it holds or does.
+    Broken(String),
 }
 
 /// `what` names the service and its setting, as in "Redis (REDIS_URL)"; `shown` is its address without secrets.
@@ -66,6 +68,7 @@ where
                 let message = format!("{what} at {shown}: {text}; correct the setting and start again");
                 return Err(Failure::new(Exit::Configuration, message));
             }
+            Refusal::Broken(text) => return Err(Failure::failed(format!("{what} at {shown}: {text}"))),
             Refusal::Away(text) if patience == Patience::Now => {
                 let text = text.trim_end_matches('.');
                 let message = format!("{what} at {shown} can't be reached: {text}; start it, or correct the setting");
@@ -99,6 +102,17 @@ impl From<ConnectError> for Refusal {
             ConnectError::Unreachable(text) => Self::Away(text),
             ConnectError::Rejected(_) | ConnectError::Migration(_) | ConnectError::Newer(_) => {
                 Self::Wrong(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<LedgerError> for Refusal {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Unavailable(_) => Self::Away(error.to_string()),
+            LedgerError::Refused(_) | LedgerError::Conflict | LedgerError::Corrupt(_) => {
+                Self::Broken(error.to_string())
             }
         }
     }

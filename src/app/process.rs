@@ -204,7 +204,7 @@ impl Process {
     /// With another installation's key it would connect accounts that no publisher can open, and answer webhooks for none.
     async fn opens_tokens(&self) -> Result<(), Failure> {
         let Some(keys) = &self.config.keys else { return Ok(()) };
-        parts::opens_tokens(&self.ledger, &*parts::vault(&self.ledger, keys).await?).await
+        parts::opens_tokens(&self.config, &self.ledger, &*parts::vault(&self.config, &self.ledger, keys).await?).await
     }
 
     /// An editor opens no token, so it works on; but whoever set its key should know before a publisher ends over it.
@@ -226,7 +226,7 @@ impl Process {
         if config.app.is_none() {
             return Ok(None);
         }
-        Ok(Some((parts::client(config)?, parts::vault(&self.ledger, keys).await?)))
+        Ok(Some((parts::client(config)?, parts::vault(&self.config, &self.ledger, keys).await?)))
     }
 
     /// Until a signal, then to the end: nothing new is read, running work has its deadline, the rest is handed back.
@@ -277,8 +277,8 @@ impl Process {
     /// The tools and, for publishing, the way to TikTok.
     pub(super) async fn publisher(&self, client: Client) -> Result<Publisher, Failure> {
         let keys = self.config.keys.as_ref().ok_or_else(|| Failure::failed("ENCRYPTION_KEY is not set"))?;
-        let vault = parts::vault(&self.ledger, keys).await?;
-        parts::opens_tokens(&self.ledger, &vault).await?;
+        let vault = parts::vault(&self.config, &self.ledger, keys).await?;
+        parts::opens_tokens(&self.config, &self.ledger, &vault).await?;
         Ok(parts::publisher(&self.config, &self.ledger, &self.dispatch, &self.media, (client, vault)))
     }
 }

@@ -171,5 +171,5 @@ pub(super) async fn vault(config: &Config, ledger: &Ledger) -> Result<std::sync:
             &kept
         }
     };
-    parts::vault(ledger, keys).await
+    parts::vault(config, ledger, keys).await
 }

@@ -37,7 +37,7 @@ pub(super) async fn up(mut config: Config) -> Result<(), Failure> {
     };
     let mut process = ended?;
     let keys = process.config.keys.as_ref().ok_or_else(|| Failure::failed("ENCRYPTION_KEY is not set"))?;
-    let vault = parts::vault(&process.ledger, keys).await?;
+    let vault = parts::vault(&process.config, &process.ledger, keys).await?;
     let link = first_key(&process.ledger, &data).await?;
     if let Some(sandbox) = &sandbox {
         sandbox_account(&process.ledger, &vault, sandbox).await?;

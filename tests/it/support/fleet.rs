@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use reqwest::StatusCode;
 use reqwest::multipart::{Form, Part};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -393,8 +394,15 @@ impl Fleet {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {
-        let request = self.http.get(self.url(path)).bearer_auth(&self.key);
-        request.send().await.expect("an answer").json().await.expect("json")
+        let deadline = Instant::now() + SOON;
+        loop {
+            let answer = self.http.get(self.url(path)).bearer_auth(&self.key).send().await.expect("an answer");
+            // It may just have lost what it stands on, and asks for another try.
+            if answer.status() != StatusCode::SERVICE_UNAVAILABLE || Instant::now() > deadline {
+                return answer.json().await.expect("json");
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// For what may break off, and for who may be away.
