@@ -235,12 +235,7 @@ impl Process {
         tokio::select! {
             () = signals.next() => tracing::info!("stopping; a second signal ends it now"),
             // Without Redis there are none; the HTTP server alone is no reason to end.
-            ended = self.loops.join_next(), if !self.loops.is_empty() => {
-                let text = match ended {
-                    Some(Ok(name)) => format!("the loop {name} ended"),
-                    Some(Err(error)) => format!("a loop of the process broke: {error}"),
-                    None => "nothing runs".to_owned(),
-                };
+            text = first_to_end(&mut self.loops), if !self.loops.is_empty() => {
                 tracing::error!(text, "the process can't go on");
                 failure = Some(Failure::failed(format!("{text}; the log says why")));
             }
@@ -283,6 +278,15 @@ impl Process {
     }
 }
 
+/// A loop that ends before it is told to, or panics: whoever keeps the process running starts it anew.
+async fn first_to_end(loops: &mut JoinSet<&'static str>) -> String {
+    match loops.join_next().await {
+        Some(Ok(name)) => format!("the loop {name} ended"),
+        Some(Err(error)) => format!("a loop of the process broke: {error}"),
+        None => "nothing runs".to_owned(),
+    }
+}
+
 /// Names the variable that has to change: a port that is taken stays so until somebody looks.
 fn not_listening(host: &str, port: u16, error: &std::io::Error) -> Failure {
     use std::io::ErrorKind;
@@ -299,4 +303,20 @@ fn not_listening(host: &str, port: u16, error: &std::io::Error) -> Failure {
         ),
     };
     Failure::new(Exit::Configuration, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn pitfall_24_a_loop_that_panics_or_ends_is_noticed_while_others_go_on() {
+        let mut loops = JoinSet::new();
+        loops.spawn(std::future::pending());
+        loops.spawn(async { "relay" });
+        assert_eq!(first_to_end(&mut loops).await, "the loop relay ended");
+        loops.spawn(async { panic!("as the test wants it") });
+        let text = first_to_end(&mut loops).await;
+        assert!(text.starts_with("a loop of the process broke") && text.contains("as the test wants it"), "{text}");
+    }
 }

@@ -27,9 +27,8 @@ async fn an_upload_is_run_once_and_its_entry_acknowledged() {
     process.stop().await;
 }
 
-/// Pitfall 18.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_appended_before_the_first_worker_came_is_work_too() {
+async fn pitfall_18_what_was_appended_before_the_first_worker_came_is_work_too() {
     let pipeline = Pipeline::start().await;
     let video = pipeline.upload().await;
     let script = Arc::new(Script::default());
@@ -38,9 +37,8 @@ async fn what_was_appended_before_the_first_worker_came_is_work_too() {
     process.stop().await;
 }
 
-/// Pitfall 25.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_entry_that_was_never_appended_is_released_anew() {
+async fn pitfall_25_an_entry_that_was_never_appended_is_released_anew() {
     let pipeline = Pipeline::start().await;
     let script = Arc::new(Script::default());
     let process = pipeline.process(&script).await;
@@ -150,9 +148,8 @@ async fn a_dead_workers_work_is_taken_over_when_its_lease_is_over() {
     second.stop().await;
 }
 
-/// Pitfall 10.
 #[tokio::test(flavor = "multi_thread")]
-async fn work_of_four_leases_is_run_once_by_two_workers() {
+async fn pitfall_10_work_of_four_leases_is_run_once_by_two_workers() {
     let pipeline = Pipeline::start().await;
     let script = Arc::new(Script::closed());
     let (one, two) = (pipeline.process(&script).await, pipeline.process(&script).await);
@@ -167,9 +164,8 @@ async fn work_of_four_leases_is_run_once_by_two_workers() {
     two.stop().await;
 }
 
-/// Pitfall 14.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_that_kills_its_workers_is_poison_and_the_next_worker_lives() {
+async fn pitfall_14_a_task_that_kills_its_workers_is_poison_and_the_next_worker_lives() {
     let pipeline = Pipeline::start().await;
     let video = pipeline.upload().await;
     for _ in 0..3 {
@@ -186,9 +182,8 @@ async fn a_task_that_kills_its_workers_is_poison_and_the_next_worker_lives() {
     process.stop().await;
 }
 
-/// Pitfall 12.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shutdown_hands_work_back_uncounted_and_at_once() {
+async fn pitfall_12_a_shutdown_hands_work_back_uncounted_and_at_once() {
     let pipeline = Pipeline::start().await;
     let video = pipeline.upload().await;
     for _ in 0..5 {
@@ -204,9 +199,8 @@ async fn a_shutdown_hands_work_back_uncounted_and_at_once() {
     assert_eq!(pipeline.redis.pending("video.uploaded", "edit").await, 0);
 }
 
-/// Pitfalls 3 and 20.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_blocked_reader_stops_at_once_and_leaves_no_consumer() {
+async fn pitfalls_03_and_20_a_blocked_reader_stops_at_once_and_leaves_no_consumer() {
     let pipeline = Pipeline::start().await;
     let script = Arc::new(Script::default());
     for _ in 0..10 {
@@ -234,9 +228,8 @@ async fn a_fault_is_tried_again_until_its_attempts_are_used_up() {
     process.stop().await;
 }
 
-/// Pitfall 13.
 #[tokio::test(flavor = "multi_thread")]
-async fn one_entry_that_is_none_of_ours_stops_nothing() {
+async fn pitfall_13_one_entry_that_is_none_of_ours_stops_nothing() {
     let pipeline = Pipeline::start().await;
     let bad = ["XADD", "video.uploaded", "*", "task", "nonsense"];
     pipeline.redis.command(&bad).await;

@@ -395,9 +395,8 @@ async fn a_full_disk_is_the_machines_fault() {
     assert!(matches!(fault, Fault::Environment(reason) if reason.code == "disk_full"));
 }
 
-/// Pitfall 29.
 #[tokio::test]
-async fn a_canceled_edit_leaves_no_process_and_no_file() {
+async fn pitfall_29_a_canceled_edit_leaves_no_process_and_no_file() {
     let studio = Studio::open().await;
     let fault = midway(&studio, |running, cancel| {
         assert!(!running.is_empty());

@@ -533,9 +533,8 @@ async fn four_workers_share_one_sqlite_file() {
     }
 }
 
-/// Pitfall 28.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replay_of_a_queued_video_makes_others_doubted_once_at_most() {
+async fn pitfall_28_a_replay_of_a_queued_video_makes_others_doubted_once_at_most() {
     let pipeline = Pipeline::start().await;
     let script = Arc::new(Script::closed());
     let process = pipeline.process(&script).await;

@@ -48,6 +48,32 @@ async fn a_plan_counts_what_the_server_then_counts_and_changes_nothing_itself() 
 }
 
 #[tokio::test]
+async fn pitfall_28_a_replay_appends_one_entry_and_leaves_the_groups_position_where_it_is() {
+    let redis = Redis::start().await;
+    let server = Server::with(Some(connect(&redis).await), None).await;
+    let video = server.video().await;
+    server.fail(&video, "ffmpeg_crashed").await;
+    let stream = "video.uploaded";
+    for fields in [["a", "1"], ["b", "2"], ["c", "3"]] {
+        redis.command(&["XADD", stream, "*", fields[0], fields[1]]).await;
+    }
+    redis.command(&["XGROUP", "CREATE", stream, "edit", "0"]).await;
+    redis.command(&["XREADGROUP", "GROUP", "edit", "live", "COUNT", "2", "STREAMS", stream, ">"]).await;
+    let standing = async || {
+        let groups = redis.command(&["XINFO", "GROUPS", stream]).await;
+        let position = groups.lines().skip_while(|line| *line != "last-delivered-id").nth(2).map(str::to_owned);
+        let length = redis.command(&["XLEN", stream]).await;
+        (position.expect("a position"), length.trim().to_owned(), redis.pending(stream, "edit").await)
+    };
+    let (position, length, pending) = standing().await;
+    assert_eq!((length.as_str(), pending), (":4", 2), "its upload and three more, of which two are read");
+    let body = json!({ "stream": stream });
+    let plan = server.order(REPLAY, dry(body.clone())).await;
+    server.order(REPLAY, agreed(body, &plan)).await;
+    assert_eq!(standing().await, (position, ":5".to_owned(), pending));
+}
+
+#[tokio::test]
 async fn what_has_changed_since_the_plan_is_not_done() {
     let server = Server::start().await;
     let (one, other) = (server.video().await, server.video().await);

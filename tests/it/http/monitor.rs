@@ -1,6 +1,7 @@
 //! What the monitor says, and that it costs a metered plan nothing.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
@@ -23,6 +24,17 @@ async fn json_of(server: &Server, path: &str) -> Value {
     let answer = server.get(&server.operator, path).await;
     assert_eq!(answer.status(), 200, "{path}");
     answer.json().await.expect("json")
+}
+
+#[tokio::test]
+async fn pitfall_24_a_loop_that_falls_silent_makes_its_process_not_ready() {
+    let server = Server::start().await;
+    assert_eq!(server.get(&server.viewer, "/readyz").await.status(), 200);
+    server.state.health.watch("relay", Duration::ZERO);
+    let answer = server.get(&server.viewer, "/readyz").await;
+    assert_eq!((answer.status().as_u16(), answer.headers().contains_key("retry-after")), (503, true));
+    let body: Value = answer.json().await.expect("json");
+    assert_eq!((&body["status"], &body["silentLoops"]), (&json!("unavailable"), &json!(["relay"])));
 }
 
 #[tokio::test]

@@ -14,9 +14,8 @@ fn default_limits() -> String {
         .replace("[streams.\"video.edited\"]\nlimit = \"\"\n", "[streams.\"video.edited\"]\n")
 }
 
-/// Pitfall 30.
 #[tokio::test(flavor = "multi_thread")]
-async fn three_inits_a_minute_hold_over_two_publishers_and_a_restart() {
+async fn pitfall_30_three_inits_a_minute_hold_over_two_publishers_and_a_restart() {
     let mut fleet = Fleet::new(&default_limits()).await;
     fleet.start_all().await;
     fleet.start_again("publish2");

@@ -8,9 +8,8 @@ use subiteya::event::Stage;
 use crate::support::eventually;
 use crate::support::stage::{Pipeline, Script};
 
-/// Pitfalls 19 and 20.
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_starts_and_stops_leave_no_more_consumers_than_live_workers() {
+async fn pitfalls_19_and_20_fifty_starts_and_stops_leave_no_more_consumers_than_live_workers() {
     let pipeline = Pipeline::start().await;
     let script = Arc::new(Script::default());
     for round in 0..50 {

@@ -97,9 +97,8 @@ impl Half {
     }
 }
 
-/// Pitfall 15.
 #[test]
-fn no_order_of_reads_acknowledgements_appends_and_trims_loses_what_lives() {
+fn pitfall_15_no_order_of_reads_acknowledgements_appends_and_trims_loses_what_lives() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     // Small nodes, so that a trim takes what it may after a few entries already.
     let redis = runtime.block_on(Redis::start_with(&["--stream-node-max-entries", "4"]));
