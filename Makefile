@@ -32,11 +32,11 @@ torture: setup test-servers ## Kill it for TORTURE_SECONDS (600) from TORTURE_SE
 torture-report: ## Print what docs/torture.jsonl holds, as the README's table
 	@$(CARGO) test --locked --quiet --features torture --test torture -- --ignored --nocapture report
 
-bench: setup test-servers ## Run the benches; writes docs/figures/speed.md
+bench: setup test-servers ## Run the benches, write docs/figures/speed.md and the README's table
 	@# SPEED_PAIRS (20) says how many pairs; `cargo bench --bench speed -- NAME` runs one row.
 	scripts/bench-servers.sh
 	$(CARGO) bench --locked --bench streams
-	SPEED_RESULTS=$(CURDIR)/docs/figures/speed.md $(CARGO) bench --locked --bench speed
+	SPEED_RESULTS=$(CURDIR)/docs/figures/speed.md SPEED_README=$(CURDIR)/README.md $(CARGO) bench --locked --bench speed
 
 sizing: setup ## Measure what one worker carries, as the tables of docs/sizing.md
 	@$(CARGO) bench --locked --quiet --bench sizing

@@ -4,7 +4,7 @@
 //! real processes of the built program, with a Redis, a database, a store and a TikTok sandbox of their own.
 //!
 //! ```sh
-//! cargo bench --bench speed              # all rows; the table goes to SPEED_RESULTS, if that names a file
+//! cargo bench --bench speed              # all rows; the table goes to SPEED_RESULTS and SPEED_README, if these name files
 //! cargo bench --bench speed -- edit      # one of them
 //! SPEED_PAIRS=5 cargo bench --bench speed
 //! ```

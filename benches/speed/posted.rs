@@ -9,6 +9,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
+use subiteya::event::Stage;
 use subiteya::ledger::Status;
 use subiteya::sandbox::Filter;
 
@@ -19,6 +20,16 @@ use crate::support::standin::StandIn;
 
 const TOML: &str =
     "[streams.\"video.uploaded\"]\nlimit = \"\"\n[streams.\"video.edited\"]\nlimit = \"\"\nlimit_per_account = \"\"\n";
+
+/// Parts of the way, each up to this line of the video's history; the first from the client's side.
+const PHASES: [(&str, &str, &str); 6] = [
+    ("uploaded", "-", "uploaded"),
+    ("edit begun", "edit", "started"),
+    ("edited", "edit", "edited"),
+    ("publish begun", "publish", "started"),
+    ("init", "publish", "init"),
+    ("posted", "publish", "posted"),
+];
 
 /// Runs what stands behind it and notes when, in microseconds.
 const NOTING: &str =
@@ -36,7 +47,7 @@ pub(crate) async fn run(extent: Extent) -> Vec<Line> {
     let names: Vec<String> = (0..extent.of(40, 2)).map(|number| format!("creator{number}")).collect();
     fleet.accounts(&names).await;
     let ledger = fleet.ledger().await;
-    let (mut all, mut ours) = (Vec::new(), Vec::new());
+    let (mut all, mut ours, mut phases) = (Vec::new(), Vec::new(), vec![Vec::new(); PHASES.len()]);
     for name in &names {
         // Readers are back in their blocking reads, and this falls anywhere into their seconds.
         tokio::time::sleep(Duration::from_millis(400 + rand::random::<u64>() % 1000)).await;
@@ -55,8 +66,17 @@ pub(crate) async fn run(extent: Extent) -> Vec<Line> {
         }
         let wall = began.elapsed().as_secs_f64() * 1000.0;
         all.push(wall);
+        let lines = ledger.history(id).await.expect("a history");
+        let times = PHASES.map(|(_, stage, event)| {
+            let line = lines.iter().find(|line| line.event == event && line.stage.map_or("-", Stage::as_str) == stage);
+            line.unwrap_or_else(|| panic!("{event}: {lines:?}")).at as f64
+        });
+        phases[0].push(wall - (times[PHASES.len() - 1] - times[0]));
+        times.windows(2).zip(&mut phases[1..]).for_each(|(pair, phase)| phase.push(pair[1] - pair[0]));
         ours.push(wall - (noted.spent() - ffmpeg) - (taken(&fleet).await - tiktok));
     }
+    let shares = PHASES.iter().zip(&phases).map(|((name, ..), phase)| format!("{name} {:.0}", median(phase)));
+    println!("speed: posted: all milliseconds by phase: {}", shares.collect::<Vec<_>>().join(", "));
     vec![Line {
         what: "upload → `POSTED` without FFmpeg's, ffprobe's and TikTok's own time, idle system".to_owned(),
         anchor: "–".to_owned(),
@@ -86,6 +106,7 @@ struct Noted {
 impl Noted {
     fn new() -> Self {
         let (behind, folder) = (StandIn::new(), tempfile::tempdir().expect("a folder"));
+        std::fs::create_dir(folder.path().join("log")).expect("a folder");
         let path = behind.path();
         let behind_path = path.split(':').next().expect("a folder").to_owned();
         for name in ["ffmpeg", "ffprobe"] {
@@ -105,7 +126,8 @@ impl Noted {
 
     /// Milliseconds in which at least one of them ran.
     fn spent(&self) -> f64 {
-        let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        let notes = std::fs::read_dir(self.folder.path().join("log")).expect("a folder").flatten();
+        let log: String = notes.map(|note| std::fs::read_to_string(note.path()).expect("a note")).collect();
         let time = |text: &str| text.replace(',', ".").parse::<f64>().expect("a time");
         let mut runs: Vec<(f64, f64)> = log
             .lines()

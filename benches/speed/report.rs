@@ -54,7 +54,27 @@ pub(crate) fn keep(row: &str, lines: &[Line]) {
     });
     kept.splice(place..place, new);
     std::fs::write(&file, format!("{HEAD}{}\n", kept.join("\n"))).expect("the results are written");
+    if let Some(readme) = std::env::var_os("SPEED_README").map(PathBuf::from) {
+        let text = std::fs::read_to_string(&readme).expect("a README");
+        std::fs::write(&readme, shown(&text, &kept)).expect("the README is written");
+    }
 }
+
+/// The README with its table made anew from all that the results hold, but for where and when.
+fn shown(readme: &str, kept: &[String]) -> String {
+    let (before, rest) = readme.split_once(BEGIN).expect("the README says where the table begins");
+    let (_, after) = rest.split_once(END).expect("the README says where the table ends");
+    let mut table =
+        String::from("\n| | beside | ours | reach | | `cargo bench --bench speed --` |\n|---|---|---|---|---|---|\n");
+    for line in kept {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').collect();
+        table.push_str(&format!("|{}|\n", cells[..cells.len() - 1].join("|")));
+    }
+    format!("{before}{BEGIN}{table}{END}{after}")
+}
+
+const BEGIN: &str = "<!-- The speed table is written by `make bench`. -->";
+const END: &str = "<!-- Until here. -->";
 
 /// Commit, build, day and machine.
 fn origin() -> String {

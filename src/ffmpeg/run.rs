@@ -14,10 +14,11 @@ use super::brand::{Brand, CaptionStyle};
 use super::captions::Captions;
 use super::container::Container;
 use super::fault::Fault;
+use super::graph::LONGEST_FADE;
 use super::image::{Image, read_header};
 use super::probe::Probe;
 use super::process::{Stall, Task};
-use super::recipe::{Plan, plan};
+use super::recipe::{LONGEST_GROUP, Plan, Treatment, plan};
 use super::setup::{Setup, SourceRules};
 use super::tools::{Tools, guards};
 use crate::child::Limits;
@@ -101,7 +102,7 @@ impl Tools {
     pub async fn finish(&self, rendered: Rendered, cancel: &CancellationToken) -> Result<Edited, Fault> {
         let Rendered { video, plan, lasts, folder } = rendered;
         let check = self.check(&video, &plan, cancel);
-        let (probe, thumbnail) = tokio::join!(check, self.thumbnail(lasts, folder.path(), cancel));
+        let (probe, thumbnail) = tokio::join!(check, self.thumbnail(lasts, &plan, folder.path(), cancel));
         // What the check says of a result explains why it has no thumbnail.
         let (probe, thumbnail) = (probe?, thumbnail?);
         Ok(Edited { video, thumbnail, probe, plan, _folder: folder })
@@ -211,11 +212,22 @@ impl Tools {
 
     /// From a third of the result, where a fade is over. A run of its own, well under a second, since a copied picture
     /// is never decoded by the first; it also shows that the result decodes.
-    async fn thumbnail(&self, lasts: Duration, folder: &Path, cancel: &CancellationToken) -> Result<PathBuf, Fault> {
-        let at = format!("{:.3}", lasts.as_secs_f64() / 3.0);
+    async fn thumbnail(
+        &self,
+        lasts: Duration,
+        plan: &Plan,
+        folder: &Path,
+        cancel: &CancellationToken,
+    ) -> Result<PathBuf, Fault> {
+        let third = lasts.as_secs_f64() / 3.0;
+        let at = format!("{third:.3}");
         let mut args: Vec<&str> =
-            "-hide_banner -nostdin -y -loglevel error -filter_threads 1 -threads 1 -ss".split(' ').collect();
-        args.push(&at);
+            "-hide_banner -nostdin -y -loglevel error -filter_threads 1 -threads 1".split(' ').collect();
+        // The key frame before is as good, and is decoded alone; but not one inside a fade.
+        if plan.video == Treatment::Copied || third >= LONGEST_GROUP + LONGEST_FADE {
+            args.push("-noaccurate_seek");
+        }
+        args.extend(["-ss", &at]);
         args.extend(guards(Container::Mov));
         args.extend("-i output.mp4 -map 0:v:0 -frames:v 1 -vf scale=w='min(540,iw)':h=-2:out_range=pc".split(' '));
         args.extend("-pix_fmt yuvj420p -c:v mjpeg -q:v 4 -f image2 -update 1 thumbnail.jpg".split(' '));
