@@ -16,7 +16,7 @@ up: setup ## Run everything until Ctrl-C
 
 test: setup test-servers ## Run all tests
 	@# The benches run once and small, so that they can't rot.
-	$(CARGO) test --locked --quiet --bench streams --bench sizing
+	$(CARGO) test --locked --quiet --bench streams --bench sizing --bench speed
 	@# The torture's share comes first, since whoever reads the end looks for the summary of the suite.
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		$(CARGO) nextest run --locked --features torture --test torture && \
@@ -32,8 +32,11 @@ torture: setup test-servers ## Kill it for TORTURE_SECONDS (600) from TORTURE_SE
 torture-report: ## Print what docs/torture.jsonl holds, as the README's table
 	@$(CARGO) test --locked --quiet --features torture --test torture -- --ignored --nocapture report
 
-bench: setup ## Run the benches
+bench: setup test-servers ## Run the benches, write docs/figures/speed.md and the README's table
+	@# SPEED_PAIRS (20) says how many pairs; `cargo bench --bench speed -- NAME` runs one row.
+	scripts/bench-servers.sh
 	$(CARGO) bench --locked --bench streams
+	SPEED_RESULTS=$(CURDIR)/docs/figures/speed.md SPEED_README=$(CURDIR)/README.md $(CARGO) bench --locked --bench speed
 
 sizing: setup ## Measure what one worker carries, as the tables of docs/sizing.md
 	@$(CARGO) bench --locked --quiet --bench sizing

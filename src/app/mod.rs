@@ -5,6 +5,7 @@ mod command;
 mod doctor;
 pub mod embedded;
 mod failure;
+mod files;
 mod logging;
 mod metering;
 mod parts;

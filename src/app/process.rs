@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::metering::{self, Metering};
 use super::signals::Signals;
-use super::{Exit, Failure, parts};
+use super::{Exit, Failure, files, parts};
 use crate::account::connect::Connect;
 use crate::account::{Tokens, Vault};
 use crate::config::Config;
@@ -160,6 +160,7 @@ impl Process {
 
     pub(super) async fn serve(&mut self, tools: Arc<Tools>) -> Result<std::net::SocketAddr, Failure> {
         self.opens_tokens().await?;
+        files::may_be_many();
         let http = &self.config.http;
         let listener = TcpListener::bind((http.host.as_str(), http.port));
         let listener = listener.await.map_err(|error| not_listening(&http.host, http.port, &error))?;

@@ -121,8 +121,11 @@ pub(super) fn silence(probe: &Probe) -> String {
     format!("anullsrc=channel_layout=stereo:sample_rate=48000,atrim=duration={seconds:.3}[a]")
 }
 
+/// Seconds.
+pub(super) const LONGEST_FADE: f64 = 0.5;
+
 /// How long a fade lasts, and where the one at the end begins.
 fn fade(seconds: f64) -> (f64, f64) {
-    let lasts = (seconds / 4.0).min(0.5);
+    let lasts = (seconds / 4.0).min(LONGEST_FADE);
     (lasts, (seconds - lasts).max(0.0))
 }

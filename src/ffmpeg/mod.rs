@@ -46,7 +46,7 @@ pub use preview::Shape;
 pub use probe::{Audio, Probe};
 pub use recipe::{Plan, Treatment, plan};
 pub use report::Fps;
-pub use run::{Edit, Edited};
+pub use run::{Edit, Edited, Rendered};
 pub use setup::{EditLimits, Encoding, OutputRules, Setup, SourceRules};
 pub use spool::Spool;
 pub use tools::{Missing, Tools};

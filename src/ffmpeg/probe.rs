@@ -1,21 +1,33 @@
-//! What a source is, found out contained: our own look at the bytes, one ffprobe for the header, one for the last packets.
+//! What a source is, found out contained: our own look at the bytes, and ffprobe's at header and last packets. Starting it
+//! takes longer than its look, so one run does both where the file is small enough to be read as a whole.
 
 use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::container::{self, Container};
 use super::fault::Fault;
 use super::process::{Ended, Task};
-use super::report::{Fps, Report, Stream, seconds};
+use super::report::{Fps, Packet, Report, Stream, seconds};
 use super::setup::SourceRules;
 use super::tools::{Tools, guards};
 use crate::child::Limits;
 
+/// Up to this size all packets are read with the header. What is beyond that is read in the page cache for as long as a
+/// second ffprobe takes to start.
+const WHOLE: u64 = 64 << 20;
+/// Of what ffprobe says of a header, and of all packets of a file that isn't larger than [`WHOLE`].
+const LONGEST_HEADER: usize = 1 << 20;
+const LONGEST_WHOLE: usize = 8 << 20;
+
+const HEADER: [&str; 2] = ["-show_format", "-show_streams"];
+const PACKETS: [&str; 2] = ["-show_entries", "packet=stream_index,pts_time,dts_time,duration_time"];
+
 /// A source that can be edited.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Probe {
     pub container: Container,
     /// Of the whole: the longer of picture and sound.
@@ -46,7 +58,7 @@ pub struct Probe {
     pub audio: Option<Audio>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Audio {
     pub stream: u32,
     pub codec: String,
@@ -63,8 +75,9 @@ struct Packets {
 }
 
 impl Tools {
-    /// Probes a local file. Refuses what can't be mended by editing.
+    /// Probes a local file, when it is its turn. Refuses what can't be mended by editing.
     pub async fn probe(&self, source: &Path) -> Result<Probe, Fault> {
+        let _turn = self.turns.acquire().await;
         self.probe_until(source, &self.setup.source, &CancellationToken::new()).await
     }
 
@@ -87,11 +100,20 @@ impl Tools {
         let folder = self.private_folder()?;
         self.lay_in(folder.path(), source, "input")?;
         let look = Look { tools: self, folder: folder.path(), container, rules, cancel };
-        let report = look.header().await?;
+        let whole = if size_bytes <= WHOLE { look.whole().await? } else { None };
+        let report = match whole {
+            Some(report) => report,
+            None => look.header().await?,
+        };
         let (video, audio) = choose(&report)?;
         let declared = seconds(report.format.duration.as_deref()).filter(|seconds| *seconds > 0.0);
         let start = seconds(report.format.start_time.as_deref()).unwrap_or(0.0);
-        let packets = look.packets(video, declared.map(|length| start + length)).await?;
+        let expected_end = declared.map(|length| start + length);
+        let packets = match &report.packets {
+            Some(packets) => Packets::of(packets, video.index),
+            None => look.packets(video, expected_end).await?,
+        };
+        packets.reach(expected_end)?;
         let length = declared.or(packets.end.map(|end| end - start)).filter(|length| *length > 0.0);
         let Some(length) = length.filter(|_| packets.video > 0 || declared.is_some()) else {
             return Err(Fault::refused("not_a_video", "The video has no frames"));
@@ -131,17 +153,27 @@ struct Look<'a> {
 
 impl Look<'_> {
     async fn header(&self) -> Result<Report, Fault> {
+        let report = self.report(&HEADER, LONGEST_HEADER).await?;
+        report.ok_or_else(|| Fault::refused("not_a_video", "The file's header can't be read"))
+    }
+
+    /// Header and all packets; `None` where that is too much to keep.
+    async fn whole(&self) -> Result<Option<Report>, Fault> {
+        self.report(&[HEADER, PACKETS].concat(), LONGEST_WHOLE).await
+    }
+
+    async fn report(&self, what: &[&str], longest: usize) -> Result<Option<Report>, Fault> {
         let mut json = String::new();
         let ended = self
-            .ffprobe(&["-show_format", "-show_streams", "-of", "json=c=1"], |line| {
-                if json.len() < 1 << 20 {
+            .ffprobe(&[what, &["-of", "json=c=1"]].concat(), |line| {
+                if json.len() < longest {
                     json.push_str(line);
                 }
                 true
             })
             .await?;
         self.refuse_what_it_says(&ended)?;
-        serde_json::from_str(&json).map_err(|_| Fault::refused("not_a_video", "The file's header can't be read"))
+        Ok(serde_json::from_str(&json).ok())
     }
 
     /// Reads the last two seconds' packets, or all of them where the header tells no duration (browsers' recordings).
@@ -149,26 +181,14 @@ impl Look<'_> {
         let mut found = Packets::default();
         let from = expected_end.map_or(0.0, |end| (end - 2.0).max(0.0));
         let interval = format!("{from:.3}%");
-        let wanted =
-            ["-show_entries", "packet=stream_index,pts_time,dts_time,duration_time", "-of", "compact=p=0:nk=0"];
         let interval = if expected_end.is_some() { vec!["-read_intervals", &interval] } else { vec![] };
-        let index = video.index.to_string();
         let ended = self
-            .ffprobe(&[&wanted[..], &interval[..]].concat(), |line| {
-                found.take(line, &index);
+            .ffprobe(&[&PACKETS[..], &["-of", "compact=p=0:nk=0"], &interval].concat(), |line| {
+                found.take(&Packet::from_line(line), video.index);
                 true
             })
             .await?;
         self.refuse_what_it_says(&ended)?;
-        let missing = match (expected_end, found.end) {
-            (Some(expected), Some(end)) => expected - end,
-            (Some(_), None) => f64::INFINITY,
-            (None, _) => 0.0,
-        };
-        let tolerated = expected_end.map_or(1.0, |end| (end * 0.03).max(1.0));
-        if missing > tolerated {
-            return Err(Fault::Refused(container::truncated()));
-        }
         Ok(found)
     }
 
@@ -202,21 +222,26 @@ impl Look<'_> {
 }
 
 impl Packets {
-    /// `stream_index=0|pts_time=1.966667|dts_time=1.966667|duration_time=0.033333`
-    fn take(&mut self, line: &str, video: &str) {
-        let (mut pts, mut dts, mut lasts) = (None, None, 0.0);
-        for field in line.split('|') {
-            match field.split_once('=') {
-                Some(("stream_index", index)) if index == video => self.video += 1,
-                Some(("pts_time", time)) => pts = seconds(Some(time)),
-                Some(("dts_time", time)) => dts = seconds(Some(time)),
-                Some(("duration_time", time)) => lasts = seconds(Some(time)).unwrap_or(0.0),
-                _ => {}
-            }
+    fn of(packets: &[Packet], video: u32) -> Self {
+        let mut found = Self::default();
+        packets.iter().for_each(|packet| found.take(packet, video));
+        found
+    }
+
+    fn take(&mut self, packet: &Packet, video: u32) {
+        if packet.stream_index == Some(video) {
+            self.video += 1;
         }
-        if let Some(end) = pts.or(dts).map(|time| time + lasts) {
+        if let Some(end) = packet.end() {
             self.end = Some(self.end.map_or(end, |last| last.max(end)));
         }
+    }
+
+    /// Whether they go on to where the header says that the file ends.
+    fn reach(&self, expected_end: Option<f64>) -> Result<(), Fault> {
+        let Some(expected) = expected_end else { return Ok(()) };
+        let missing = self.end.map_or(f64::INFINITY, |end| expected - end);
+        if missing > (expected * 0.03).max(1.0) { Err(Fault::Refused(container::truncated())) } else { Ok(()) }
     }
 }
 

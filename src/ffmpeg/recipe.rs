@@ -16,6 +16,9 @@ use super::report::Fps;
 use super::setup::{Encoding, OutputRules};
 use super::tools::guards;
 
+/// Seconds from one key frame of ours to the next, at the most.
+pub(super) const LONGEST_GROUP: f64 = 2.0;
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// For ffmpeg, in the private folder.
@@ -128,7 +131,7 @@ fn closing(probe: &Probe) -> Vec<String> {
 
 fn x264(encoding: &Encoding, fps: Fps) -> Vec<String> {
     let Encoding { preset, crf, most_kbps, threads, .. } = encoding;
-    let (buffer, group) = (most_kbps * 2, (fps.value() * 2.0).round());
+    let (buffer, group) = (most_kbps * 2, (fps.value() * LONGEST_GROUP).round());
     words(&format!(
         "-c:v libx264 -preset {preset} -crf {crf} -maxrate {most_kbps}k -bufsize {buffer}k -profile:v high \
          -pix_fmt yuv420p -g {group} -threads {threads} -color_range tv -colorspace bt709 -color_primaries bt709 \

@@ -1,9 +1,9 @@
 //! ffprobe's report, as far as we read it.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Frames a second as a fraction, so that 30000/1001 stays what it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fps {
     pub num: u32,
     pub den: u32,
@@ -30,6 +30,17 @@ impl Fps {
 pub(super) struct Report {
     pub(super) streams: Vec<Stream>,
     pub(super) format: Format,
+    /// Where they were asked for.
+    pub(super) packets: Option<Vec<Packet>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Packet {
+    pub(super) stream_index: Option<u32>,
+    pts_time: Option<String>,
+    dts_time: Option<String>,
+    duration_time: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -91,6 +102,28 @@ impl Report {
         let wanted = |stream: &&Stream| stream.codec_type == kind && stream.disposition.attached_pic == 0;
         let marked = self.streams.iter().filter(wanted).find(|stream| stream.disposition.default == 1);
         marked.or_else(|| self.streams.iter().find(wanted))
+    }
+}
+
+impl Packet {
+    /// `stream_index=0|pts_time=1.966667|dts_time=1.966667|duration_time=0.033333`
+    pub(super) fn from_line(line: &str) -> Self {
+        let mut packet = Self::default();
+        for (name, value) in line.split('|').filter_map(|field| field.split_once('=')) {
+            match name {
+                "stream_index" => packet.stream_index = value.parse().ok(),
+                "pts_time" => packet.pts_time = Some(value.to_owned()),
+                "dts_time" => packet.dts_time = Some(value.to_owned()),
+                "duration_time" => packet.duration_time = Some(value.to_owned()),
+                _ => {}
+            }
+        }
+        packet
+    }
+
+    pub(super) fn end(&self) -> Option<f64> {
+        let begins = seconds(self.pts_time.as_deref()).or_else(|| seconds(self.dts_time.as_deref()))?;
+        Some(begins + seconds(self.duration_time.as_deref()).unwrap_or(0.0))
     }
 }
 

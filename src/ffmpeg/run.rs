@@ -1,4 +1,4 @@
-//! One edit from end to end: probe, plan, run, check, thumbnail. It all happens in one private folder.
+//! One edit from end to end: probe, plan, run; then check and thumbnail at once. It all happens in one private folder.
 
 use std::ffi::OsString;
 use std::os::unix::fs::symlink;
@@ -14,10 +14,11 @@ use super::brand::{Brand, CaptionStyle};
 use super::captions::Captions;
 use super::container::Container;
 use super::fault::Fault;
+use super::graph::LONGEST_FADE;
 use super::image::{Image, read_header};
 use super::probe::Probe;
 use super::process::{Stall, Task};
-use super::recipe::{Plan, plan};
+use super::recipe::{LONGEST_GROUP, Plan, Treatment, plan};
 use super::setup::{Setup, SourceRules};
 use super::tools::{Tools, guards};
 use crate::child::Limits;
@@ -32,6 +33,18 @@ pub struct Edit<'a> {
     pub watermark: Option<&'a Path>,
     /// Burned only where the brand has captions.
     pub captions: Option<&'a Captions>,
+    /// What an earlier probe of these very bytes said.
+    pub known: Option<&'a Probe>,
+}
+
+/// A result that FFmpeg has made and nobody has looked at. Its file goes when it is dropped.
+#[derive(Debug)]
+pub struct Rendered {
+    video: PathBuf,
+    plan: Plan,
+    /// Of the source's picture.
+    lasts: Duration,
+    folder: TempDir,
 }
 
 /// The result. Its files go when it is dropped.
@@ -46,6 +59,12 @@ pub struct Edited {
     _folder: TempDir,
 }
 
+impl Rendered {
+    pub fn video(&self) -> &Path {
+        &self.video
+    }
+}
+
 impl Tools {
     /// Edits a video. `progress` gets 0 to 100, never a smaller number than before, and 100 only when all is checked.
     /// When this returns, with whatever, no process of it is left.
@@ -55,15 +74,38 @@ impl Tools {
         progress: &watch::Sender<u8>,
         cancel: &CancellationToken,
     ) -> Result<Edited, Fault> {
-        let probe = self.probe_until(edit.source, &self.setup.source, cancel).await?;
+        let rendered = self.render(edit, progress, cancel).await?;
+        let edited = self.finish(rendered, cancel).await?;
+        raise(progress, 100);
+        Ok(edited)
+    }
+
+    /// The first half of [`Tools::edit`]. What it gives may be stored while [`Tools::finish`] looks at it.
+    pub async fn render(
+        &self,
+        edit: &Edit<'_>,
+        progress: &watch::Sender<u8>,
+        cancel: &CancellationToken,
+    ) -> Result<Rendered, Fault> {
+        let probe = match edit.known {
+            Some(known) => known.clone(),
+            None => self.probe_until(edit.source, &self.setup.source, cancel).await?,
+        };
         let folder = self.private_folder()?;
         let plan = self.prepare(edit, &probe, folder.path()).await?;
         let video = folder.path().join("output.mp4");
         self.encode(&plan, folder.path(), &video, progress, cancel).await?;
-        let result = self.check(&video, &plan, cancel).await?;
-        let thumbnail = self.thumbnail(&result, folder.path(), cancel).await?;
-        raise(progress, 100);
-        Ok(Edited { video, thumbnail, probe: result, plan, _folder: folder })
+        Ok(Rendered { video, plan, lasts: probe.video_duration, folder })
+    }
+
+    /// Starting a program takes longer than what the check and the thumbnail then do, so they run side by side.
+    pub async fn finish(&self, rendered: Rendered, cancel: &CancellationToken) -> Result<Edited, Fault> {
+        let Rendered { video, plan, lasts, folder } = rendered;
+        let check = self.check(&video, &plan, cancel);
+        let (probe, thumbnail) = tokio::join!(check, self.thumbnail(lasts, &plan, folder.path(), cancel));
+        // What the check says of a result explains why it has no thumbnail.
+        let (probe, thumbnail) = (probe?, thumbnail?);
+        Ok(Edited { video, thumbnail, probe, plan, _folder: folder })
     }
 
     /// Lays everything that the run needs into the folder.
@@ -170,11 +212,22 @@ impl Tools {
 
     /// From a third of the result, where a fade is over. A run of its own, well under a second, since a copied picture
     /// is never decoded by the first; it also shows that the result decodes.
-    async fn thumbnail(&self, probe: &Probe, folder: &Path, cancel: &CancellationToken) -> Result<PathBuf, Fault> {
-        let at = format!("{:.3}", probe.video_duration.as_secs_f64() / 3.0);
+    async fn thumbnail(
+        &self,
+        lasts: Duration,
+        plan: &Plan,
+        folder: &Path,
+        cancel: &CancellationToken,
+    ) -> Result<PathBuf, Fault> {
+        let third = lasts.as_secs_f64() / 3.0;
+        let at = format!("{third:.3}");
         let mut args: Vec<&str> =
-            "-hide_banner -nostdin -y -loglevel error -filter_threads 1 -threads 1 -ss".split(' ').collect();
-        args.push(&at);
+            "-hide_banner -nostdin -y -loglevel error -filter_threads 1 -threads 1".split(' ').collect();
+        // The key frame before is as good, and is decoded alone; but not one inside a fade.
+        if plan.video == Treatment::Copied || third >= LONGEST_GROUP + LONGEST_FADE {
+            args.push("-noaccurate_seek");
+        }
+        args.extend(["-ss", &at]);
         args.extend(guards(Container::Mov));
         args.extend("-i output.mp4 -map 0:v:0 -frames:v 1 -vf scale=w='min(540,iw)':h=-2:out_range=pc".split(' '));
         args.extend("-pix_fmt yuvj420p -c:v mjpeg -q:v 4 -f image2 -update 1 thumbnail.jpg".split(' '));

@@ -39,6 +39,8 @@ fn told(probe: &Probe) -> Value {
         "fps": probe.fps.map(|fps| fps.value()),
         "rotation": probe.rotation,
         "hdr": probe.hdr,
+        // For the edit, which need not look again.
+        "source": probe,
     })
 }
 

@@ -10,6 +10,8 @@ use super::{Media, MediaError, Result};
 
 /// S3's smallest part; two of them at most are under way. What fits into one is stored by one request.
 pub const PART: usize = 5 * 1024 * 1024;
+/// Of a file, which has no smallest: a thousand uploads at once hold as many of these.
+const PIECE: usize = 256 * 1024;
 const PARTS_AT_ONCE: usize = 2;
 
 /// What was stored.
@@ -48,11 +50,16 @@ impl Media {
 
     async fn begin(&self, key: &str) -> Result<WriteMultipart> {
         let path = self.path(key)?;
-        let upload = match &self.place {
-            Place::Folder(_) => self.store.put_multipart(&path).await.map_err(unwritten)?,
-            Place::Bucket(bucket) => Box::new(bucket.begin(&path).await.map_err(unwritten)?),
-        };
-        Ok(WriteMultipart::new_with_chunk_size(upload, PART))
+        Ok(match &self.place {
+            Place::Folder(_) => {
+                let upload = self.store.put_multipart(&path).await.map_err(unwritten)?;
+                WriteMultipart::new_with_chunk_size(upload, PIECE)
+            }
+            Place::Bucket(bucket) => {
+                let upload = Box::new(bucket.begin(&path).await.map_err(unwritten)?);
+                WriteMultipart::new_with_chunk_size(upload, PART)
+            }
+        })
     }
 
     /// A small object as a whole. The same bytes once more are no error.

@@ -73,7 +73,7 @@ impl Studio {
     async fn edit_with(&self, source: &Path, brand: &str, captions: Option<&Captions>) -> Edited {
         let brand = Brand::from_json(brand.as_bytes()).expect("a brand");
         let logo = brand.watermark.is_some().then(|| self.logo());
-        let edit = Edit { source, brand: &brand, watermark: logo.as_deref(), captions };
+        let edit = Edit { source, brand: &brand, watermark: logo.as_deref(), captions, known: None };
         let (progress, seen) = watch::channel(0);
         let edited = self.tools.edit(&edit, &progress, &CancellationToken::new()).await.expect("edited");
         assert_eq!(*seen.borrow(), 100);
@@ -341,7 +341,7 @@ async fn watermarks_are_checked_by_decoding_them() {
 async fn midway(studio: &Studio, then: impl FnOnce(&[i32], &CancellationToken)) -> Fault {
     let source = studio.make(&format!("-f lavfi -i testsrc2=s=640x480:d=60:r=30 {X264}"), "long.mp4");
     let brand = Brand::from_json(br#"{"effects":["vertical","grade"]}"#).expect("a brand");
-    let edit = Edit { source: &source, brand: &brand, watermark: None, captions: None };
+    let edit = Edit { source: &source, brand: &brand, watermark: None, captions: None, known: None };
     let (progress, mut seen) = watch::channel(0);
     let cancel = CancellationToken::new();
     let acting = async {
@@ -359,7 +359,7 @@ async fn an_edit_that_is_no_longer_waited_for_leaves_no_process() {
     let studio = Studio::open().await;
     let source = studio.make(&format!("-f lavfi -i testsrc2=s=640x480:d=60:r=30 {X264}"), "long.mp4");
     let brand = Brand::from_json(br#"{"effects":["grade"]}"#).expect("a brand");
-    let edit = Edit { source: &source, brand: &brand, watermark: None, captions: None };
+    let edit = Edit { source: &source, brand: &brand, watermark: None, captions: None, known: None };
     let (progress, mut seen) = watch::channel(0);
     let (never, spool) = (CancellationToken::new(), studio.path("spool"));
     tokio::select! {
@@ -389,7 +389,7 @@ async fn a_full_disk_is_the_machines_fault() {
     }
     let plain = studio.plain();
     studio.tools = studio.tools.clone().with_setup(|setup| setup.spool = small.clone());
-    let edit = Edit { source: &plain, brand: &Brand::default(), watermark: None, captions: None };
+    let edit = Edit { source: &plain, brand: &Brand::default(), watermark: None, captions: None, known: None };
     let fault = studio.tools.edit(&edit, &watch::channel(0).0, &CancellationToken::new()).await.expect_err("full");
     Command::new("umount").arg(&small).status().expect("unmounted");
     assert!(matches!(fault, Fault::Environment(reason) if reason.code == "disk_full"));

@@ -1,14 +1,16 @@
 //! One run: bytes in, FFmpeg, bytes out.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::{Edit, Rendition};
 use crate::event::Stage;
-use crate::ffmpeg::{self, Brand, Captions, Fault};
+use crate::ffmpeg::{self, Brand, Captions, Fault, Probe, Rendered};
 use crate::ledger::{Account, Edited, HistoryLine, LedgerError, Video};
-use crate::media::{self, MediaError};
+use crate::media::{self, MediaError, Stored};
 use crate::metrics::metrics;
 use crate::outcome::{Outcome, Reason, backoff};
 use crate::stage::{Lease, Run, millis, store};
@@ -73,17 +75,24 @@ async fn render(edit: &Edit, lease: &Lease) -> Result<Rendition, Failed> {
         None => None,
     };
     let captions = captions(edit, &video).await?;
-    let request =
-        ffmpeg::Edit { source: &source, brand: &brand, watermark: watermark.as_deref(), captions: captions.as_ref() };
+    let known = known(&video, &source).await;
+    let request = ffmpeg::Edit {
+        source: &source,
+        brand: &brand,
+        watermark: watermark.as_deref(),
+        captions: captions.as_ref(),
+        known: known.as_ref(),
+    };
     let started = std::time::Instant::now();
     let progress = lease.progress_sender();
     torture::soon(Point::EditFfmpegStarted);
-    let result = edit.tools.edit(&request, progress.sender(), &lease.over).await?;
+    let rendered = edit.tools.render(&request, progress.sender(), &lease.over).await?;
     torture::at(Point::EditFfmpegDone);
-    metrics().encoded(result.probe.duration, started.elapsed());
     let seconds = started.elapsed().as_secs_f64();
     let key = media::rendition_key(video.id, lease.token);
-    let stored = edit.media.put_file(&key, &result.video).await?;
+    let (result, stored) = finish(edit, &key, rendered, &lease.over).await?;
+    progress.raise(100);
+    metrics().encoded(result.probe.duration, Duration::from_secs_f64(seconds));
     let thumbnail_key = media::thumbnail_key(video.id, lease.token);
     edit.media.put_file(&thumbnail_key, &result.thumbnail).await?;
     torture::at(Point::EditStored);
@@ -97,6 +106,37 @@ async fn render(edit: &Edit, lease: &Lease) -> Result<Rendition, Failed> {
         "bytes": size,
     });
     Ok(Rendition { edited: Edited { key, size, sha256: stored.sha256 }, thumbnail_key, detail })
+}
+
+/// What the door's probe said, where it is of the bytes that are here.
+async fn known(video: &Video, source: &Path) -> Option<Probe> {
+    let known: Probe = serde_json::from_value(video.probe.get("source")?.clone()).ok()?;
+    let size = tokio::fs::metadata(source).await.ok()?.len();
+    Some(known).filter(|known| known.size_bytes == size)
+}
+
+/// Stores the result while it is looked at: its key names the lease, so until the settlement nobody reads it there. What
+/// is found wanting goes again.
+async fn finish(
+    edit: &Edit,
+    key: &str,
+    rendered: Rendered,
+    over: &CancellationToken,
+) -> Result<(ffmpeg::Edited, Stored), Failed> {
+    let video = rendered.video().to_owned();
+    let looked = edit.tools.finish(rendered, over);
+    let (looked, stored) = tokio::join!(looked, edit.media.put_file(key, &video));
+    match looked {
+        Ok(result) => Ok((result, stored?)),
+        Err(fault) => {
+            if stored.is_ok()
+                && let Err(error) = edit.media.delete(key).await
+            {
+                tracing::warn!(%error, "a result that is no good could not be deleted; the sweep will");
+            }
+            Err(fault.into())
+        }
+    }
 }
 
 /// The upload's own brand, or the account's as it is now.

@@ -191,7 +191,9 @@ impl Decision<'_> {
         row.troubles = 0;
         row.reason = None;
         if complete {
-            return self.all_bytes_in(row, Reason::new("processing", "TikTok has the video and is processing it"));
+            // A small video may be ready by now; the confirm stage would only ask after a pause.
+            let row = self.with_all_bytes(row);
+            return self.write(row, Vec::new(), Next::AskStatus);
         }
         row.acknowledged = row.acknowledged.max(row.plan.end(chunk).min(row.plan.size));
         if row.plan.is_last(chunk) {
@@ -220,13 +222,18 @@ impl Decision<'_> {
     }
 
     /// Rule 8: never init again, only ask.
-    fn all_bytes_in(self, mut row: Publication, reason: Reason) -> Step {
+    fn all_bytes_in(self, row: Publication, reason: Reason) -> Step {
+        let row = self.with_all_bytes(row);
+        self.poll_later(row, reason)
+    }
+
+    fn with_all_bytes(&self, mut row: Publication) -> Publication {
         row.state = State::Uploaded;
         row.uploaded = true;
         row.acknowledged = row.plan.size;
         // Set where it should not be missing, so that no rule takes this id for one that never had its last chunk.
         row.final_started = row.final_started.or(Some(self.at.now));
-        self.poll_later(row, reason)
+        row
     }
 
     // ---- what became of it

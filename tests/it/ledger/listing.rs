@@ -93,7 +93,7 @@ async fn any_text_is_found_as_it_is(db: Database) {
 async fn a_search_that_finds_little_ends_and_goes_on(db: Database) {
     let rare = db.task(New { title: "a needle", ..New::of(Stage::Edit, "ada") }).await.video;
     let raw = db.raw().await;
-    super::million::videos(&raw, 45_000, "POSTED").await;
+    super::filled::videos(&raw, 45_000, "POSTED").await;
     let filter = ListFilter { text: Some("NEEDLE".into()), ..most(5) };
     let mut page = db.ledger.videos(&filter).await.unwrap();
     let mut pages = 1;
@@ -106,7 +106,7 @@ async fn a_search_that_finds_little_ends_and_goes_on(db: Database) {
 }
 
 async fn each_video_counts_under_its_status(db: Database) {
-    super::million::videos(&db.raw().await, 4, "POSTED").await;
+    super::filled::videos(&db.raw().await, 4, "POSTED").await;
     db.task(New::of(Stage::Edit, "ada")).await;
     let mut counts = db.ledger.status_counts(2).await.unwrap();
     counts.sort_by_key(|(status, _)| status.as_str());

@@ -24,6 +24,7 @@ mod contention;
 mod database;
 mod day;
 mod errors;
+mod filled;
 mod forecast;
 mod listing;
 mod migrations;

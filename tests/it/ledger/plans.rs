@@ -14,7 +14,7 @@ use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 
 use super::database::{Database, New, Raw, Server};
-use super::million;
+use super::filled;
 
 #[tokio::test]
 async fn on_sqlite() {
@@ -50,8 +50,8 @@ impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Statements {
 
 async fn hold(db: Database) {
     let raw = db.raw().await;
-    million::ended(&raw, 10_000).await;
-    million::waiting(&raw, 1_000).await;
+    filled::ended(&raw, 10_000).await;
+    filled::waiting(&raw, 1_000).await;
     raw.run("analyze").await;
     let statements = Statements::default();
     let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(statements.clone()));

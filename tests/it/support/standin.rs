@@ -145,13 +145,9 @@ fn real() -> &'static Real {
             );
             String::from_utf8(told).expect("text")
         };
-        let header = ffprobe(&["-show_format", "-show_streams", "-of", "json=c=1"]);
-        let packets = ffprobe(&[
-            "-show_entries",
-            "packet=stream_index,pts_time,dts_time,duration_time",
-            "-of",
-            "compact=p=0:nk=0",
-        ]);
+        let entries = "packet=stream_index,pts_time,dts_time,duration_time";
+        let header = ffprobe(&["-show_format", "-show_streams", "-show_entries", entries, "-of", "json=c=1"]);
+        let packets = ffprobe(&["-show_entries", entries, "-of", "compact=p=0:nk=0"]);
         let read = |name: &str| std::fs::read(folder.path().join(name)).expect("made");
         let lists = ["-encoders", "-decoders", "-demuxers", "-muxers", "-filters"];
         Real {
