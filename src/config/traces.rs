@@ -32,10 +32,12 @@ const EXAMPLE: &str = "http://localhost:4318";
 impl TracesConfig {
     /// None: nobody asks for traces.
     pub(super) fn load(env: &Environment, problems: &mut Vec<Problem>) -> Option<Self> {
-        let disabled = keep(env.text("OTEL_SDK_DISABLED"), problems).is_some_and(|text| text.eq_ignore_ascii_case("true"));
+        let disabled =
+            keep(env.text("OTEL_SDK_DISABLED"), problems).is_some_and(|text| text.eq_ignore_ascii_case("true"));
         let exporter = keep(env.text("OTEL_TRACES_EXPORTER"), problems).unwrap_or_else(|| "otlp".to_owned());
         if !matches!(exporter.as_str(), "otlp" | "none") {
-            let expected = "expected otlp or none: traces are exported by OTLP alone; set it like OTEL_TRACES_EXPORTER=none";
+            let expected =
+                "expected otlp or none: traces are exported by OTLP alone; set it like OTEL_TRACES_EXPORTER=none";
             problems.push(Problem::new("OTEL_TRACES_EXPORTER", expected));
         }
         if disabled || exporter == "none" {
@@ -93,11 +95,7 @@ fn protocol(env: &Environment, problems: &mut Vec<Problem>) {
 }
 
 /// The first that is set.
-fn nearest(
-    env: &Environment,
-    names: [&'static str; 2],
-    problems: &mut Vec<Problem>,
-) -> Option<(&'static str, String)> {
+fn nearest(env: &Environment, names: [&'static str; 2], problems: &mut Vec<Problem>) -> Option<(&'static str, String)> {
     names.into_iter().find_map(|name| keep(env.text(name), problems).map(|text| (name, text)))
 }
 

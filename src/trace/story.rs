@@ -137,7 +137,8 @@ impl Piece {
                 if let Some(code) = code {
                     attributes.push(("reason.code", code.as_str().into()));
                 }
-                let failed = matches!(outcome.as_str(), "retry" | "failed" | "needs review" | "worker died" | "claimed");
+                let failed =
+                    matches!(outcome.as_str(), "retry" | "failed" | "needs review" | "worker died" | "claimed");
                 let error = failed.then(|| text.clone().unwrap_or_else(|| outcome.clone()));
                 let kind = if stage.stream().is_some() { Kind::Consumer } else { Kind::Internal };
                 (SpanId::run(video, *stage, self.start), stage.to_string(), kind, error)

@@ -11,8 +11,10 @@ use crate::ledger::{Account, Edited, HistoryLine, LedgerError, Video};
 use crate::media::{self, MediaError};
 use crate::metrics::metrics;
 use crate::outcome::{Outcome, Reason, backoff};
+use crate::stage::traced::{self, Said};
 use crate::stage::{Lease, Run, millis, store};
 use crate::torture::{self, Point};
+use crate::trace::Kind;
 
 /// How long a video waits for a machine, a store or a database that has trouble: the first pause, which doubles, and the
 /// longest.
@@ -63,7 +65,11 @@ async fn render(edit: &Edit, lease: &Lease) -> Result<Rendition, Failed> {
     let account = account.ok_or_else(|| gone("account_removed", "the account was removed; upload to another one"))?;
     let brand = brand(&video, &account)?;
     let folder = spool(edit)?;
-    let source = edit.media.as_file(&video.source_key, &folder.path().join("source")).await?;
+    let traced = (lease, video.trace);
+    let copy = folder.path().join("source");
+    let fetching = edit.media.as_file(&video.source_key, &copy);
+    let source =
+        traced::part(traced, ("fetch", Kind::Client), fetching, |out| Said::of(out, MediaError::to_string)).await?;
     torture::at(Point::EditFetched);
     let watermark = match &brand.watermark {
         Some(watermark) => {
@@ -78,14 +84,21 @@ async fn render(edit: &Edit, lease: &Lease) -> Result<Rendition, Failed> {
     let started = std::time::Instant::now();
     let progress = lease.progress_sender();
     torture::soon(Point::EditFfmpegStarted);
-    let result = edit.tools.edit(&request, progress.sender(), &lease.over).await?;
+    let making = edit.tools.edit(&request, progress.sender(), &lease.over);
+    let result =
+        traced::part(traced, ("ffmpeg", Kind::Internal), making, |out| Said::of(out, Fault::to_string)).await?;
     torture::at(Point::EditFfmpegDone);
     metrics().encoded(result.probe.duration, started.elapsed());
     let seconds = started.elapsed().as_secs_f64();
     let key = media::rendition_key(video.id, lease.token);
-    let stored = edit.media.put_file(&key, &result.video).await?;
     let thumbnail_key = media::thumbnail_key(video.id, lease.token);
-    edit.media.put_file(&thumbnail_key, &result.thumbnail).await?;
+    let storing = async {
+        let stored = edit.media.put_file(&key, &result.video).await?;
+        edit.media.put_file(&thumbnail_key, &result.thumbnail).await?;
+        Ok(stored)
+    };
+    let stored =
+        traced::part(traced, ("store", Kind::Client), storing, |out| Said::of(out, MediaError::to_string)).await?;
     torture::at(Point::EditStored);
     let size = i64::try_from(stored.size).unwrap_or(i64::MAX);
     let detail = json!({
