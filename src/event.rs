@@ -45,10 +45,24 @@ ids! {
     VideoId,
     /// One stage of one video.
     TaskId,
-    /// What ties the log lines of one video together, over processes.
+    /// A video's trace: what ties its log lines and spans together, over processes.
     TraceId,
     /// A lease's token. Never used twice.
     LeaseToken,
+}
+
+impl TraceId {
+    /// As W3C's Trace Context and OpenTelemetry write it.
+    pub fn hex(&self) -> String {
+        self.0.simple().to_string()
+    }
+}
+
+/// One that somebody else began.
+impl From<Uuid> for TraceId {
+    fn from(id: Uuid) -> Self {
+        Self(id)
+    }
 }
 
 impl VideoId {

@@ -30,6 +30,7 @@ pub mod ingest;
 pub mod limit;
 pub mod relay;
 pub mod stage;
+pub mod trace;
 pub mod upkeep;
 pub mod webhook;
 

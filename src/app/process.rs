@@ -25,6 +25,7 @@ use crate::stage::publish::{Confirm, Publish, Publisher};
 use crate::stage::{Engine, Stop, Times, Work, due, edit::Edit, streamed};
 use crate::stream::Streams;
 use crate::tiktok::client::Client;
+use crate::trace;
 use crate::upkeep::{self, Retention};
 use crate::webhook::Webhooks;
 
@@ -45,6 +46,7 @@ pub(super) struct Process {
     /// Cancelled after the loops have ended.
     metered: CancellationToken,
     loops: JoinSet<&'static str>,
+    traces: Option<trace::Exporter>,
     server: Option<(AppState, tokio::task::JoinHandle<std::io::Result<()>>)>,
 }
 
@@ -59,6 +61,7 @@ impl Process {
     ) -> Self {
         let dispatch = Dispatch::new(streams, config.stages.clone());
         let metered = CancellationToken::new();
+        let traces = config.traces.as_ref().and_then(|traces| trace::begin(traces, name, ledger.clone()));
         let mut loops = JoinSet::new();
         let metering = Metering {
             ledger: ledger.clone(),
@@ -80,6 +83,7 @@ impl Process {
             stop: Stop::default(),
             metered,
             loops,
+            traces,
             server: None,
         }
     }
@@ -262,6 +266,9 @@ impl Process {
         // The meter is the last to end: it counts what the others send at theirs.
         while self.loops.len() > 1 {
             self.loops.join_next().await;
+        }
+        if let Some(traces) = self.traces.take() {
+            traces.end().await;
         }
         self.metered.cancel();
         while self.loops.join_next().await.is_some() {}

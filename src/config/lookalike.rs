@@ -4,7 +4,7 @@ use super::environment::Environment;
 use super::problem::Problem;
 
 /// Those without which a process falls back on something else.
-const WATCHED: [&str; 7] = [
+const WATCHED: [&str; 8] = [
     "DATABASE_URL",
     "S3_BUCKET",
     "REDIS_URL",
@@ -12,6 +12,7 @@ const WATCHED: [&str; 7] = [
     "TIKTOK_API_URL",
     "TIKTOK_CLIENT_KEY",
     "TIKTOK_CLIENT_SECRET",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
 ];
 
 /// Variables that mean nothing, and look like one that does and isn't set.

@@ -21,6 +21,7 @@ mod size;
 mod stage;
 mod store;
 mod tiktok;
+mod traces;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -42,6 +43,7 @@ pub use self::role::Role;
 pub use self::stage::{EditConfig, StageConfig, StagesConfig};
 pub use self::store::{S3Config, StoreConfig};
 pub use self::tiktok::{TikTokApp, TikTokConfig};
+pub use self::traces::TracesConfig;
 
 /// How a process is to run.
 #[derive(Debug, Clone)]
@@ -64,6 +66,8 @@ pub struct Config {
     /// How long running work may go on after SIGTERM before it is handed back.
     pub shutdown: Duration,
     pub log: LogConfig,
+    /// `None`: nobody asks for traces.
+    pub traces: Option<TracesConfig>,
     /// What is probably not as it was meant, and no reason not to start.
     pub doubts: Vec<Problem>,
     /// Variables that were not set, and that have a default on this machine.
@@ -112,6 +116,7 @@ impl Config {
             http: HttpConfig::load(env, &layers, problems),
             shutdown: layers.section(&["shutdown"], problems).duration("deadline", Duration::ZERO, HOUR),
             log: log(env, &layers, problems),
+            traces: TracesConfig::load(env, problems),
             data,
             doubts: doubts(role, env),
             defaulted: ["DATABASE_URL", "S3_BUCKET"].into_iter().filter(|name| !env.has(name)).collect(),

@@ -7,6 +7,7 @@ use crate::event::VideoId;
 use crate::ledger::{Ledger, Status, VideoPatch};
 use crate::stage::publish::operator::may_cancel;
 use crate::stage::publish::record;
+use crate::trace::{self, Told};
 
 /// Wins only while no intent to init is open: later the post may be on TikTok already.
 pub async fn cancel(ledger: &Ledger, id: VideoId) -> Result<(), Refused> {
@@ -29,5 +30,7 @@ pub async fn cancel(ledger: &Ledger, id: VideoId) -> Result<(), Refused> {
     }
     tx.patch_video(id, VideoPatch { status: Some(Status::Canceled), ..VideoPatch::default() }).await?;
     tx.note(id, None, "canceled", json!({})).await?;
-    Ok(tx.commit().await?)
+    tx.commit().await?;
+    trace::tell(|| Told::Canceled { video: id });
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! After the last byte: durable, probed, committed, released.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -16,6 +18,7 @@ use crate::media::{self, Media, Stored, Upload};
 use crate::metrics::metrics;
 use crate::task::Task;
 use crate::torture::{self, Point};
+use crate::trace::{self, Kind, Parent, Span, SpanId, Told};
 
 /// How long an `Idempotency-Key` is remembered.
 const KEY_LIFE_MS: i64 = 24 * 3600 * 1000;
@@ -74,7 +77,7 @@ pub(super) async fn accept(
     mut wish: Wish,
     key: Option<String>,
 ) -> Result<Accepted, Refusal> {
-    let ingest = about.ingest.clone();
+    let (ingest, traced) = (about.ingest.clone(), (about.began, about.parent));
     let account = account(&ingest.ledger, &about.uploader, &wish.account).await?;
     if let Some(brand) = wish.brand.take() {
         let image = account.watermark_key.as_deref().and_then(media::watermark_name);
@@ -106,6 +109,7 @@ pub(super) async fn accept(
             staged.kept = true;
             metrics().uploaded(u64::try_from(video.source_size).unwrap_or(0));
             tracing::info!(video.id = %video.id, trace = %video.trace, size = video.source_size, "accepted an upload");
+            trace::tell(|| Told::Span(Box::new(span(&video, traced))));
             Ok(Accepted { video, repeated: false })
         }
         Err(Refusal::Uncertain(error)) => {
@@ -146,7 +150,7 @@ async fn commit(
     let tx = ingest.ledger.begin().await?;
     let video = Video {
         id: about.id,
-        trace: TraceId::new(),
+        trace: about.parent.map_or_else(TraceId::new, |parent| parent.trace),
         user: account.user.clone(),
         account: account.id.clone(),
         title: wish.title,
@@ -197,6 +201,29 @@ async fn commit(
     torture::at(Point::IngestCommitted);
     ingest.dispatch.append(&released).await;
     Ok(Accepted { video, repeated: false })
+}
+
+/// The root of the video's trace, from the request's beginning to the ledger's time of the commit.
+fn span(video: &Video, (began, parent): (Instant, Option<Parent>)) -> Span {
+    let end = video.created_at * 1000;
+    let took = i64::try_from(began.elapsed().as_micros()).unwrap_or(0);
+    Span {
+        trace: video.trace,
+        id: SpanId::upload(video.id),
+        parent: parent.map(|parent| parent.span),
+        name: "upload".to_owned(),
+        kind: Kind::Server,
+        start: end - took,
+        end,
+        attributes: vec![
+            ("video.id", video.id.to_string().into()),
+            ("http.request.method", "POST".into()),
+            ("http.route", "/api/videos".into()),
+            ("http.response.status_code", 201.into()),
+            ("bytes", video.source_size.into()),
+        ],
+        error: None,
+    }
 }
 
 /// The account, if this uploader may post as it.

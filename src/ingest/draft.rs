@@ -1,6 +1,7 @@
 //! An upload while it arrives.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use super::accept::{Accepted, accept, account};
 use super::form::{self, Wish};
@@ -8,6 +9,7 @@ use super::{Ingest, Refusal, Uploader};
 use crate::event::VideoId;
 use crate::media::{self, Upload};
 use crate::torture::{self, Point};
+use crate::trace::Parent;
 
 /// Bytes of captions.
 pub const MAX_CAPTIONS: usize = 1024 * 1024;
@@ -45,12 +47,27 @@ pub(super) struct About {
     pub(super) id: VideoId,
     pub(super) captions: Option<Vec<u8>>,
     pub(super) fields: BTreeMap<String, String>,
+    pub(super) began: Instant,
+    pub(super) parent: Option<Parent>,
 }
 
 impl Draft {
     pub(super) fn new(ingest: Ingest, uploader: Uploader) -> Self {
-        let about = About { ingest, uploader, id: VideoId::new(), captions: None, fields: BTreeMap::new() };
+        let about = About {
+            ingest,
+            uploader,
+            id: VideoId::new(),
+            captions: None,
+            fields: BTreeMap::new(),
+            began: Instant::now(),
+            parent: None,
+        };
         Self { upload: None, about }
+    }
+
+    /// The sender is in a trace already: the video goes on with it.
+    pub fn traced_under(&mut self, parent: Option<Parent>) {
+        self.about.parent = parent;
     }
 
     pub async fn begin_file(&mut self) -> Result<(), Refusal> {

@@ -86,6 +86,24 @@ impl Upload {
     }
 }
 
+/// What became of a trace's spans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exported {
+    Taken,
+    Dropped,
+}
+
+impl Exported {
+    pub const ALL: [Exported; 2] = [Exported::Taken, Exported::Dropped];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Exported::Taken => "taken",
+            Exported::Dropped => "dropped",
+        }
+    }
+}
+
 pub struct Metrics {
     registry: Registry,
     growth: Growth,
@@ -99,6 +117,7 @@ pub struct Metrics {
     append_failures: IntCounterVec,
     uploads: IntCounterVec,
     upload_bytes: IntCounter,
+    spans: IntCounterVec,
     ffmpeg_speed: Histogram,
     write_wait: Histogram,
 }
@@ -140,6 +159,7 @@ impl Metrics {
             append_failures: by("subiteya_append_failures_total", &["stage"], "Entries that could not be appended"),
             uploads: by("subiteya_uploads_total", &["result"], "Requests to upload, by how they were answered"),
             upload_bytes: registered(&registry, IntCounter::with_opts(bytes)),
+            spans: by("subiteya_trace_spans_total", &["result"], "Spans of traces, by what became of them"),
             ffmpeg_speed: registered(&registry, Histogram::with_opts(speeds.buckets(SPEEDS.to_vec()))),
             write_wait: registered(&registry, Histogram::with_opts(waits.buckets(WAITS.to_vec()))),
             growth: Growth::default(),
@@ -167,6 +187,9 @@ impl Metrics {
         }
         for upload in Upload::ALL {
             self.uploads.with_label_values(&[upload.as_str()]);
+        }
+        for exported in Exported::ALL {
+            self.spans.with_label_values(&[exported.as_str()]);
         }
     }
 
@@ -208,6 +231,10 @@ impl Metrics {
 
     pub fn uploaded(&self, bytes: u64) {
         self.upload_bytes.inc_by(bytes);
+    }
+
+    pub fn exported(&self, exported: Exported, spans: u64) {
+        self.spans.with_label_values(&[exported.as_str()]).inc_by(spans);
     }
 
     /// So much video was made in so long.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Admission, Engine, Work, millis, settle};
+use super::{Admission, Engine, Work, millis, settle, traced};
 use crate::event::{LeaseToken, Stage, TaskId};
 use crate::ledger::{LedgerError, Pause, TaskRow, Tx};
 use crate::limit::STAGE_LIMIT;
@@ -93,6 +93,7 @@ async fn granted<W: Work>(
             tx.commit().await?;
             metrics().took_over(W::STAGE);
             metrics().ended(W::STAGE, Ended::of(&outcome));
+            traced::ended(&row);
             tracing::error!(task.id = %id, video.id = %row.task.video, "a task that kills its workers is parked as dead");
             return Ok(Taken::Refused);
         }
@@ -205,6 +206,7 @@ pub async fn hand_back(engine: &Engine, row: &TaskRow) -> Result<(), LedgerError
     settle::note_wait(&tx, &waiting).await?;
     hand_on(engine, tx, &waiting).await?;
     metrics().ended(row.task.stage, Ended::HandedBack);
+    traced::ended(row);
     Ok(())
 }
 

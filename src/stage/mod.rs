@@ -18,6 +18,7 @@ pub mod settle;
 mod store;
 pub mod streamed;
 pub mod sweep;
+mod traced;
 mod worker;
 
 use std::time::Duration;

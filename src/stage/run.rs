@@ -21,6 +21,8 @@ pub struct Lease {
     pub token: LeaseToken,
     /// Cancelled when the lease is gone or the process stops: the work ends and writes nothing.
     pub over: CancellationToken,
+    /// When the run began here; the ledger has its own time of it.
+    pub(super) began: Instant,
     progress: Progress,
 }
 
@@ -58,11 +60,11 @@ pub async fn run<W: Work>(engine: Engine, work: Arc<W>, row: TaskRow) {
     let Some(token) = row.task.token else { return };
     let span = tracing::info_span!("run", stage = %W::STAGE, video.id = %row.task.video, task.id = %row.task.id);
     let (progress, seen) = watch::channel(0);
-    let held = Lease { row: row.clone(), token, over: CancellationToken::new(), progress: Progress(progress) };
+    let (over, began) = (CancellationToken::new(), Instant::now());
+    let held = Lease { row: row.clone(), token, over, began, progress: Progress(progress) };
     let over = held.over.clone();
     let renewing = tokio::spawn(keep(engine.clone(), row.clone(), seen, over.clone()).instrument(span.clone()));
     let entry = row.task.entry.clone();
-    let began = Instant::now();
     let ended = {
         // The guard ends the renewal when the work is done, also when it panics.
         let _renewing = AbortOnDrop(renewing);

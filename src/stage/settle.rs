@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Engine, Work, lease};
+use super::{Engine, Work, lease, traced};
 use crate::event::Stage;
 use crate::ledger::{LedgerError, Status, TaskRow, Tx, VideoPatch};
 use crate::metrics::{Ended, metrics};
@@ -103,6 +103,7 @@ async fn once<W: Work>(
     tx.commit().await?;
     torture::at(settled_point(W::STAGE));
     metrics().ended(W::STAGE, Ended::of(&outcome));
+    traced::ended(row);
     match &outcome {
         Outcome::Done => tracing::info!("done"),
         Outcome::Retry(reason) => tracing::warn!(reason.code, reason.text, pause = ?pause, "failed; tried again"),

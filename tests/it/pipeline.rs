@@ -11,6 +11,7 @@ mod metrics;
 mod refusals;
 mod shutdown;
 mod story;
+mod traces;
 mod trouble;
 mod up;
 mod upstash;

@@ -16,6 +16,7 @@ use super::view::{VideoAnswer, VideoView};
 use crate::http::{Access, AppState, Caller, Problem};
 use crate::ingest::{Draft, FILE_FIELDS, MAX_CAPTIONS, MAX_FIELD};
 use crate::metrics::{Upload, metrics};
+use crate::trace::Parent;
 
 /// The longest pause between two pieces of an upload.
 const IDLE: Duration = Duration::from_secs(60);
@@ -72,7 +73,8 @@ impl Drop for InFlight {
 
 /// Uploads a video.
 #[utoipa::path(post, path = "/api/videos", tag = "videos",
-    params(("Idempotency-Key" = Option<String>, Header, description = "scope user, 24 h")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "scope user, 24 h"),
+        ("traceparent" = Option<String>, Header, description = "W3C Trace Context; the video's trace goes on with it")),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
     responses((status = 201, body = VideoAnswer), (status = 413, body = Problem), (status = 422, body = Problem)))]
 pub(in crate::http) async fn upload(
@@ -102,11 +104,13 @@ async fn received(
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "file_too_large", text));
     }
     let _counted = InFlight::begin(&state.uploads);
+    let parent = parent(request.headers());
     let mut form = Multipart::from_request(request, state).await.map_err(|rejection| {
         let text = format!("{}; send multipart/form-data", rejection.body_text());
         Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_multipart", text)
     })?;
     let mut draft = state.ingest.draft(caller.uploader());
+    draft.traced_under(parent);
     if let Err(problem) = read(&mut form, &mut draft).await {
         drop(draft);
         timeout(DRAIN_TIME, drain(&mut form)).await.ok();
@@ -179,6 +183,13 @@ async fn drain(form: &mut Multipart) {
 
 fn declared(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Two of them are as none.
+fn parent(headers: &HeaderMap) -> Option<Parent> {
+    let mut values = headers.get_all("traceparent").into_iter();
+    let (one, None) = (values.next()?, values.next()) else { return None };
+    Parent::read(one.to_str().ok()?)
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {

@@ -13,8 +13,10 @@ use crate::ledger::{Account, Edited, HistoryLine, LedgerError, Video};
 use crate::media::{self, MediaError, Stored};
 use crate::metrics::metrics;
 use crate::outcome::{Outcome, Reason, backoff};
+use crate::stage::traced::{self, Said};
 use crate::stage::{Lease, Run, millis, store};
 use crate::torture::{self, Point};
+use crate::trace::Kind;
 
 /// How long a video waits for a machine, a store or a database that has trouble: the first pause, which doubles, and the
 /// longest.
@@ -27,6 +29,16 @@ enum Failed {
     /// Nobody's fault: parked.
     Outage(Reason),
     Interrupted,
+}
+
+impl Failed {
+    fn text(&self) -> String {
+        match self {
+            Self::Outcome(Outcome::Dead(reason) | Outcome::Retry(reason)) | Self::Outage(reason) => reason.text.clone(),
+            Self::Outcome(outcome) => format!("{outcome:?}"),
+            Self::Interrupted => "interrupted".to_owned(),
+        }
+    }
 }
 
 pub(super) async fn run(edit: &Edit, lease: &Lease) -> Run<Rendition> {
@@ -65,7 +77,11 @@ async fn render(edit: &Edit, lease: &Lease) -> Result<Rendition, Failed> {
     let account = account.ok_or_else(|| gone("account_removed", "the account was removed; upload to another one"))?;
     let brand = brand(&video, &account)?;
     let folder = spool(edit)?;
-    let source = edit.media.as_file(&video.source_key, &folder.path().join("source")).await?;
+    let traced = (lease, video.trace);
+    let copy = folder.path().join("source");
+    let fetching = edit.media.as_file(&video.source_key, &copy);
+    let source =
+        traced::part(traced, ("fetch", Kind::Client), fetching, |out| Said::of(out, MediaError::to_string)).await?;
     torture::at(Point::EditFetched);
     let watermark = match &brand.watermark {
         Some(watermark) => {
@@ -86,15 +102,22 @@ async fn render(edit: &Edit, lease: &Lease) -> Result<Rendition, Failed> {
     let started = std::time::Instant::now();
     let progress = lease.progress_sender();
     torture::soon(Point::EditFfmpegStarted);
-    let rendered = edit.tools.render(&request, progress.sender(), &lease.over).await?;
+    let rendering = edit.tools.render(&request, progress.sender(), &lease.over);
+    let rendered =
+        traced::part(traced, ("ffmpeg", Kind::Internal), rendering, |out| Said::of(out, Fault::to_string)).await?;
     torture::at(Point::EditFfmpegDone);
     let seconds = started.elapsed().as_secs_f64();
     let key = media::rendition_key(video.id, lease.token);
-    let (result, stored) = finish(edit, &key, rendered, &lease.over).await?;
+    let thumbnail_key = media::thumbnail_key(video.id, lease.token);
+    let storing = async {
+        let (result, stored) = finish(edit, &key, rendered, &lease.over).await?;
+        edit.media.put_file(&thumbnail_key, &result.thumbnail).await?;
+        Ok::<_, Failed>((result, stored))
+    };
+    let (result, stored) =
+        traced::part(traced, ("store", Kind::Client), storing, |out| Said::of(out, Failed::text)).await?;
     progress.raise(100);
     metrics().encoded(result.probe.duration, Duration::from_secs_f64(seconds));
-    let thumbnail_key = media::thumbnail_key(video.id, lease.token);
-    edit.media.put_file(&thumbnail_key, &result.thumbnail).await?;
     torture::at(Point::EditStored);
     let size = i64::try_from(stored.size).unwrap_or(i64::MAX);
     let detail = json!({

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use secrecy::ExposeSecret;
 
+use super::called::Called;
 use super::chunks::{ChunkPlan, ChunkRules};
 use super::post;
 use super::protocol::decide;
@@ -23,11 +24,12 @@ use crate::limit::{self, Ask, Verdict};
 use crate::media::{Bytestream, Media, MediaError};
 use crate::outcome::Reason;
 use crate::relay::Dispatch;
-use crate::stage::{Lease, store};
+use crate::stage::{Lease, store, traced};
 use crate::tiktok::client::{Chunk, Client};
 use crate::tiktok::refusal::{Class, Key, Refusal};
 use crate::tiktok::wire::{CreatorInfo, PostInfo, StatusKind};
 use crate::torture::{self, Point};
+use crate::trace::Kind;
 
 /// A commit and a call take as long whatever the window.
 const LEAST_PERMIT_LIFE: Duration = Duration::from_millis(500);
@@ -192,8 +194,18 @@ impl<'a> Drive<'a> {
 
     async fn call(&mut self, row: &Publication, next: Next, opened: &mut Opened) -> Result<Event, Broken> {
         let over = self.lease.over.clone();
+        let (traced, called) = ((self.lease, self.video.trace), Called::of(&next, row));
+        let out = async {
+            let calling = self.call_out(row, next, opened);
+            match called {
+                Some(called) => {
+                    traced::part(traced, (called.name, Kind::Client), calling, |out| called.said(out)).await
+                }
+                None => calling.await,
+            }
+        };
         tokio::select! {
-            event = self.call_out(row, next, opened) => event,
+            event = out => event,
             () = over.cancelled() => Err(Broken::Stopped),
         }
     }

@@ -10,6 +10,7 @@
 //!
 //! All times are milliseconds. `now` is the ledger's clock; whether a publish id is dead is judged by TikTok's alone.
 
+mod called;
 pub mod chunks;
 mod driver;
 pub mod operator;

@@ -2,6 +2,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod cluster;
+pub(crate) mod collector;
 pub(crate) mod disk;
 pub(crate) mod fleet;
 pub(crate) mod kinds;
