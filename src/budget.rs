@@ -6,6 +6,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, Utc};
 
+mod outlook;
+
+pub use outlook::{Range, range};
+
 const WARNING: f64 = 0.80;
 const CRITICAL: f64 = 0.95;
 /// What is left from here on is for the posts of what was edited last.
@@ -52,19 +56,45 @@ pub fn holds_edits(total: u64, cap: u64, elapsed: f64) -> bool {
     cap > 0 && total as f64 >= cap as f64 * elapsed.clamp(CRITICAL, LAST)
 }
 
+/// How far a month is, in days.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Course {
+    over: f64,
+    whole: f64,
+}
+
+impl Course {
+    pub fn days_left(self) -> f64 {
+        (self.whole - self.over).max(0.0)
+    }
+}
+
 /// How much of the month is over; never less than an hour's share, so that its first minutes promise nothing wild.
 pub fn elapsed(now: DateTime<Utc>) -> f64 {
-    let Some(first) = NaiveDate::from_ymd_opt(now.year(), now.month(), 1) else { return 1.0 };
+    let Course { over, whole } = course(now);
+    over / whole
+}
+
+/// Where `now` stands in its month; never in its first hour.
+pub fn course(now: DateTime<Utc>) -> Course {
+    let Some(first) = NaiveDate::from_ymd_opt(now.year(), now.month(), 1) else {
+        return Course { over: 1.0, whole: 1.0 };
+    };
     let begin = first.and_time(NaiveTime::MIN).and_utc();
     let end = begin.checked_add_months(Months::new(1)).unwrap_or(now);
-    #[expect(clippy::cast_precision_loss, reason = "a share of a month in seconds")]
-    let (over, whole) = ((now - begin).num_seconds().max(3600) as f64, (end - begin).num_seconds().max(1) as f64);
-    over / whole
+    #[expect(clippy::cast_precision_loss, reason = "days of a month, from seconds")]
+    let days = |seconds: i64| seconds as f64 / 86_400.0;
+    Course { over: days((now - begin).num_seconds().max(3600)), whole: days((end - begin).num_seconds().max(1)) }
 }
 
 /// `2026-11`, in UTC: a plan's month.
 pub fn month(now: DateTime<Utc>) -> String {
     now.format("%Y-%m").to_string()
+}
+
+/// `2026-11-03`, in UTC.
+pub fn day(now: DateTime<Utc>) -> String {
+    now.format("%Y-%m-%d").to_string()
 }
 
 /// What a process holds back at present; cheap to clone. It follows the ledger's count of all processes.

@@ -52,11 +52,16 @@ async fn write_down(ledger: &Ledger, meter: Option<&Meter>, process: &str) -> Re
         return Ok(());
     }
     let written = async {
-        let month = budget::month(now());
+        let now = now();
+        let month = budget::month(now);
         let tx = ledger.begin().await?;
         for (purpose, commands) in &counts {
             let commands = i64::try_from(*commands).unwrap_or(i64::MAX);
             tx.add_usage(&month, purpose.as_str(), process, commands).await?;
+        }
+        if !counts.is_empty() {
+            let all = i64::try_from(counts.values().sum::<u64>()).unwrap_or(i64::MAX);
+            tx.add_usage_of_day(&budget::day(now), all).await?;
         }
         tx.add_counted(&grown).await?;
         tx.commit().await

@@ -145,6 +145,7 @@ impl Tx {
 
     /// `month` as `2026-11`: it and all that follow stay.
     pub async fn forget_usage(&self, before: &str) -> Result<u64> {
+        self.run("delete from redis_usage_days where substr(day, 1, 7) < $1", [before.into()]).await?;
         self.run("delete from redis_usage where month < $1", [before.into()]).await
     }
 }

@@ -169,6 +169,14 @@ async fn redis(scrape: &Scrape, state: &AppState) -> Result<(), Problem> {
         .gauge("subiteya_redis_commands_month_forecast", forecast, &[])?
         .with_label_values(&[] as &[&str])
         .set(unsigned(usage.forecast));
+    let low = "The month is likely to end above this (19 of 20); none: too few days are counted";
+    let low = scrape.gauge("subiteya_redis_commands_month_forecast_low", low, &[])?;
+    let high = "The month is likely to end below this (19 of 20); none: too few days are counted";
+    let high = scrape.gauge("subiteya_redis_commands_month_forecast_high", high, &[])?;
+    if let Some(range) = usage.forecast_range {
+        low.with_label_values(&[] as &[&str]).set(unsigned(range.low));
+        high.with_label_values(&[] as &[&str]).set(unsigned(range.high));
+    }
     let plan = "Redis commands that the plan has in a month; none: they are not metered";
     let plan = scrape.gauge("subiteya_redis_commands_month_limit", plan, &[])?;
     if let Some(limit) = state.monthly_commands {

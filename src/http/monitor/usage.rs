@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::budget::{self, Step};
+use crate::budget::{self, Range, Step};
 use crate::http::{Access, AppState, Caller, Problem};
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -23,9 +23,17 @@ pub(in crate::http) struct Usage {
     pub(super) status: &'static str,
     /// The month's total if it goes on like this.
     pub(in crate::http) forecast: u64,
+    /// Between what the month ends in nine of ten cases, from how this month's days differ. Null before three whole days are counted.
+    pub(in crate::http) forecast_range: Option<ForecastRange>,
     pub(in crate::http) by_purpose: BTreeMap<String, u64>,
     /// What is stretched or waits at present so that the plan lasts, and why. Empty: nothing.
     held_back: Vec<HeldBack>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub(in crate::http) struct ForecastRange {
+    pub(in crate::http) low: u64,
+    pub(in crate::http) high: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -59,6 +67,9 @@ impl Usage {
             }
         }
         let mut usage = Self::of(by_purpose, state.monthly_commands, budget::elapsed(now));
+        let days = whole_days(&state.ledger.usage_by_day(&budget::month(now)).await?, now);
+        usage.forecast_range = budget::range(usage.total, usage.forecast, &days, budget::course(now))
+            .map(|Range { low, high }| ForecastRange { low, high });
         if state.dispatch.streams().is_some_and(|streams| streams.over_quota().is_some()) {
             usage.status = "OVER";
         }
@@ -79,8 +90,21 @@ impl Usage {
             reason = "an estimate of something that is not negative"
         )]
         let forecast = (total as f64 / elapsed).round() as u64;
-        Self { total, limit, percentage, status, forecast, by_purpose, held_back: Vec::new() }
+        Self { total, limit, percentage, status, forecast, forecast_range: None, by_purpose, held_back: Vec::new() }
     }
+}
+
+/// The commands of the days between the first that was counted, which was hardly a whole one, and today. A month before
+/// which something was counted begins whole, but nobody needs to know that: it costs the range a day.
+fn whole_days(counted: &[(String, i64)], now: DateTime<Utc>) -> Vec<u64> {
+    let by_day: BTreeMap<u32, u64> = counted
+        .iter()
+        .filter_map(|(day, commands)| {
+            Some((day.parse::<NaiveDate>().ok()?.day(), u64::try_from(*commands).unwrap_or(0)))
+        })
+        .collect();
+    let Some(first) = by_day.keys().next().copied() else { return Vec::new() };
+    (first + 1..now.day()).map(|day| by_day.get(&day).copied().unwrap_or(0)).collect()
 }
 
 /// As the budget has it; it follows the ledger's count.
@@ -113,6 +137,15 @@ mod tests {
         assert_eq!((usage.percentage, usage.status, usage.forecast), (34.94, "OK", 349_400));
         let status = |total| Usage::of([("read".to_owned(), total)].into(), Some(100), 0.5).status;
         assert_eq!([status(79), status(80), status(95), status(100)], ["OK", "WARNING", "CRITICAL", "OVER"]);
+    }
+
+    #[test]
+    fn the_first_day_and_today_are_no_whole_days_and_one_without_commands_is() {
+        let counted = [("2026-11-03", 7), ("2026-11-04", 600), ("2026-11-06", 500), ("2026-11-07", 9)];
+        let counted = counted.map(|(day, commands)| (day.to_owned(), commands));
+        let now = "2026-11-07T08:00:00Z".parse().expect("a time");
+        assert_eq!(whole_days(&counted, now), [600, 0, 500]);
+        assert!(whole_days(&[], now).is_empty() && whole_days(&counted[3..], now).is_empty());
     }
 
     #[test]

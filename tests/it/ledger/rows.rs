@@ -241,12 +241,15 @@ async fn usage_adds_up(db: Database) {
         for purpose in ["append", "read"] {
             tx.add_usage("2026-11", purpose, "serve", 3).await.unwrap();
         }
+        tx.add_usage_of_day("2026-11-30", 6).await.unwrap();
         tx.commit().await.unwrap();
     });
     futures::future::join_all(adders).await;
     let usage = db.ledger.usage("2026-11").await.unwrap();
     assert_eq!(usage.iter().map(|row| row.commands).collect::<Vec<_>>(), [24, 24]);
     assert!(db.ledger.usage("2026-12").await.unwrap().is_empty());
+    assert_eq!(db.ledger.usage_by_day("2026-11").await.unwrap(), [("2026-11-30".to_owned(), 48)]);
+    assert!(db.ledger.usage_by_day("2026-12").await.unwrap().is_empty());
 }
 
 async fn what_processes_count_adds_up(db: Database) {

@@ -19,9 +19,9 @@ const PURPOSES = {
 
 const figure = (name, value, tone = "") => h("div", {}, h("dt", {}, name), h("dd", { class: tone }, value));
 
-function outlook({ limit, forecast, forecastLow: low, forecastHigh: high }) {
+function outlook({ limit, forecast, forecastRange }) {
   if (!limit) return "This Redis is not metered: commands cost nothing here, and are counted all the same.";
-  const range = low !== undefined && high !== undefined ? ` (likely from ${count(low)} to ${count(high)})` : "";
+  const range = forecastRange ? ` (likely from ${count(forecastRange.low)} to ${count(forecastRange.high)})` : "";
   const share = Math.round((forecast / limit) * 100);
   const verdict = forecast > limit ? "more than the plan has; the budget stretches what can wait" : "within the plan";
   return `If it goes on like this the month ends at ${count(forecast)}${range}: ${share} % of the plan, ${verdict}.`;
