@@ -5,7 +5,7 @@ pub(super) struct UsageDays;
 
 impl MigrationName for UsageDays {
     fn name(&self) -> &str {
-        "m0013_usage_days"
+        "m0014_usage_days"
     }
 }
 
