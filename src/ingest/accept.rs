@@ -78,6 +78,7 @@ pub(super) async fn accept(
     key: Option<String>,
 ) -> Result<Accepted, Refusal> {
     let (ingest, traced) = (about.ingest.clone(), (about.began, about.parent));
+    let _turn = ingest.turns.acquire().await;
     let account = account(&ingest.ledger, &about.uploader, &wish.account).await?;
     if let Some(brand) = wish.brand.take() {
         let image = account.watermark_key.as_deref().and_then(media::watermark_name);

@@ -21,6 +21,7 @@ pub use refusal::Refusal;
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::ffmpeg::Tools;
@@ -45,12 +46,21 @@ pub struct Ingest {
     max_upload: u64,
     /// Acceptances under way: a shutdown waits for them.
     accepting: TaskTracker,
+    /// So many of them at once. A thousand uploads that end together would start as many ffprobes, and wait in vain for
+    /// a connection to the database.
+    turns: Arc<Semaphore>,
+}
+
+/// Two for each core, since an acceptance also waits for the disk; and never so few that slow ones keep all others waiting.
+fn turns() -> usize {
+    std::thread::available_parallelism().map_or(4, |cores| (2 * cores.get()).max(4))
 }
 
 impl Ingest {
     /// `max_upload` is the largest file, in bytes.
     pub fn new(ledger: Ledger, media: Media, dispatch: Dispatch, tools: Arc<Tools>, max_upload: u64) -> Self {
-        Self { ledger, media, dispatch, tools, max_upload, accepting: TaskTracker::new() }
+        let turns = Arc::new(Semaphore::new(turns()));
+        Self { ledger, media, dispatch, tools, max_upload, accepting: TaskTracker::new(), turns }
     }
 
     pub fn max_upload(&self) -> u64 {
