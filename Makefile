@@ -16,7 +16,7 @@ up: setup ## Run everything until Ctrl-C
 
 test: setup test-servers ## Run all tests
 	@# The benches run once and small, so that they can't rot.
-	$(CARGO) test --locked --quiet --bench streams --bench sizing
+	$(CARGO) test --locked --quiet --bench streams --bench sizing --bench flow
 	@# The torture's share comes first, since whoever reads the end looks for the summary of the suite.
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		$(CARGO) nextest run --locked --features torture --test torture && \
@@ -34,6 +34,7 @@ torture-report: ## Print what docs/torture.jsonl holds, as the README's table
 
 bench: setup ## Run the benches
 	$(CARGO) bench --locked --bench streams
+	FLOW_RESULTS=$(CURDIR)/docs/figures/flow.md $(CARGO) bench --locked --bench flow
 
 sizing: setup ## Measure what one worker carries, as the tables of docs/sizing.md
 	@$(CARGO) bench --locked --quiet --bench sizing
