@@ -11,12 +11,14 @@ mod brand;
 mod check;
 mod draft;
 mod form;
+mod intake;
 mod refusal;
 
 pub use accept::Accepted;
 pub use brand::whole_brand;
 pub use check::watermark;
 pub use draft::{Draft, FIELDS, FILE_FIELDS, MAX_CAPTIONS, MAX_FIELD};
+pub use intake::{Intake, New, NotWritten, Written};
 pub use refusal::Refusal;
 
 use std::sync::Arc;
@@ -40,7 +42,7 @@ pub struct Uploader {
 pub struct Ingest {
     ledger: Ledger,
     media: Media,
-    dispatch: Dispatch,
+    intake: Intake,
     tools: Arc<Tools>,
     max_upload: u64,
     /// Acceptances under way: a shutdown waits for them.
@@ -50,7 +52,8 @@ pub struct Ingest {
 impl Ingest {
     /// `max_upload` is the largest file, in bytes.
     pub fn new(ledger: Ledger, media: Media, dispatch: Dispatch, tools: Arc<Tools>, max_upload: u64) -> Self {
-        Self { ledger, media, dispatch, tools, max_upload, accepting: TaskTracker::new() }
+        let intake = Intake::new(ledger.clone(), dispatch);
+        Self { ledger, media, intake, tools, max_upload, accepting: TaskTracker::new() }
     }
 
     pub fn max_upload(&self) -> u64 {

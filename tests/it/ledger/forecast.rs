@@ -51,8 +51,8 @@ impl Work for Posting {
         Run::Ended(Outcome::Done, None)
     }
 
-    async fn settle(&self, _: &Tx, _: &TaskRow, _: &Outcome, _: Option<()>) -> Result<Vec<Released>, LedgerError> {
-        Ok(Vec::new())
+    async fn settle(&self, _: &Tx, _: &TaskRow, _: &Outcome, _: Option<()>) -> Result<Option<Stage>, LedgerError> {
+        Ok(None)
     }
 
     async fn last(&self, _: &Tx, _: &TaskRow, reason: Reason) -> Result<Outcome, LedgerError> {

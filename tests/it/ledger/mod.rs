@@ -25,6 +25,7 @@ mod database;
 mod day;
 mod errors;
 mod forecast;
+mod gathered;
 mod listing;
 mod migrations;
 mod million;
