@@ -59,8 +59,14 @@ pub async fn settle<W: Work>(settling: &Settling<W>, row: &TaskRow, outcome: Out
     let engine = &settling.engine;
     let longest = UNANSWERED.min(engine.config.lease / 12);
     for attempt in 1.. {
-        let ended = Ended { row: row.clone(), outcome: outcome.clone(), made: made.clone(), span: Span::current() };
-        match together(settling, ended).await {
+        let settled = if attempt == 1 {
+            let ended = Ended { row: row.clone(), outcome: outcome.clone(), made: made.clone(), span: Span::current() };
+            together(settling, ended).await
+        } else {
+            // Whatever is wrong with one of them keeps no others.
+            once(engine, &*settling.work, row, &outcome, made.clone()).await
+        };
+        match settled {
             Ok(()) => return true,
             Err(Failed::Gone) => {
                 metrics().lost_lease(W::STAGE);
