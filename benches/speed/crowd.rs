@@ -30,8 +30,11 @@ pub(crate) async fn run(extent: Extent) -> Vec<Line> {
     let uploads = (0..number).map(|nth| {
         let request = client.post(&url).bearer_auth(&key).multipart(form(nth));
         tokio::spawn(async move {
-            let answer = request.send().await;
-            (answer.map_or(0, |answer| answer.status().as_u16()), began.elapsed().as_secs_f64())
+            let (status, body) = match request.send().await {
+                Ok(answer) => (answer.status().as_u16(), answer.text().await.unwrap_or_default()),
+                Err(error) => (0, format!("{error:?}")),
+            };
+            (status, body, began.elapsed().as_secs_f64())
         })
     });
     let uploads: Vec<_> = uploads.collect();
@@ -48,10 +51,13 @@ pub(crate) async fn run(extent: Extent) -> Vec<Line> {
         all
     };
     let (answers, ()) = tokio::join!(all, watch);
-    let answers: Vec<(u16, f64)> = answers.into_iter().map(|answer| answer.expect("no panic")).collect();
+    let answers: Vec<(u16, String, f64)> = answers.into_iter().map(|answer| answer.expect("no panic")).collect();
     let mut statuses: BTreeMap<u16, usize> = BTreeMap::new();
-    answers.iter().for_each(|(status, _)| *statuses.entry(*status).or_default() += 1);
-    let took: Vec<f64> = answers.iter().map(|(_, took)| *took).collect();
+    answers.iter().for_each(|(status, ..)| *statuses.entry(*status).or_default() += 1);
+    if let Some((status, body, took)) = answers.iter().find(|(status, ..)| *status != 201) {
+        println!("speed: crowd: the first that was refused, after {took:.1} s: {status} {body}");
+    }
+    let took: Vec<f64> = answers.iter().map(|(.., took)| *took).collect();
     let peak = memory(fleet.pid("serve"), "VmHWM:");
     let accepted = statuses.get(&201).copied().unwrap_or(0);
     vec![Line {

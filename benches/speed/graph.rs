@@ -32,7 +32,7 @@ pub(crate) async fn run(extent: Extent) -> Vec<Line> {
     let tools = Tools::find(Setup::new(folder.path().join("spool"))).await.expect("FFmpeg");
     let all = brand(WATERMARK, CAPTIONS, r#"["fade","grade","vertical","loudness"]"#);
     let (mut once, mut apart) = (Vec::new(), Vec::new());
-    for _ in 0..extent.pairs.min(extent.of(3, 1)) {
+    for _ in 0..extent.pairs.min(extent.of(2, 1)) {
         let (began, before) = (Instant::now(), children());
         let made = render(&tools, &clip, &all, &logo).await;
         once.push(Took { wall: began.elapsed().as_secs_f64(), cpu: children() - before });

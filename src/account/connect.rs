@@ -10,7 +10,7 @@ use std::sync::Arc;
 use secrecy::ExposeSecret;
 use url::Url;
 
-use super::{AddError, NewTokens, Revoked, Tokens, Vault, add};
+use super::{AddError, NewTokens, Revoked, Tokens, VERIFIER, Vault, add};
 use crate::access;
 use crate::ledger::{Account, AccountState, ApiKey, Connecting, Ledger, LedgerError, NewConnecting, Tx};
 use crate::seal::SealError;
@@ -21,7 +21,6 @@ use crate::tiktok::wire;
 
 /// How long a person may take at TikTok's page.
 pub const LIFE_MS: i64 = 10 * 60 * 1000;
-const VERIFIER: &str = "pkce_verifier";
 /// Until TikTok has said how the creator calls themselves.
 const NAMELESS: &str = "TikTok account";
 

@@ -24,6 +24,7 @@ use crate::seal::{Context, KeyRing, SealError, key_id};
 const ACCESS: &str = "access_token";
 const REFRESH: &str = "refresh_token";
 const UPLOAD_URL: &str = "upload_url";
+const VERIFIER: &str = "pkce_verifier";
 
 /// A sealed pair whose parts live for so many seconds. The access token is refreshed when three quarters of its life are
 /// over; where TikTok named no lifetime, before its first use.

@@ -1,10 +1,12 @@
-//! Moving all tokens to the newest key, while the system runs.
+//! Moving all that is sealed to the newest key, while the system runs.
 
 use secrecy::ExposeSecret;
 
-use super::{ACCESS, AddError, REFRESH, Vault};
-use crate::ledger::{Account, AccountState, Ledger};
+use super::{ACCESS, AddError, REFRESH, UPLOAD_URL, VERIFIER, Vault};
+use crate::event::{Stage, VideoId};
+use crate::ledger::{Account, AccountState, Ledger, LedgerError, PublicationRow, Tx};
 use crate::seal::{SealError, key_id};
+use crate::task::State;
 
 /// A process that has not the newest key yet may refresh a pair meanwhile; what it sealed is moved in the next round.
 const ROUNDS: usize = 3;
@@ -13,6 +15,8 @@ const ROUNDS: usize = 3;
 pub struct Rewrapped {
     /// Accounts whose tokens were under an older key.
     pub moved: usize,
+    /// Upload URLs and logins under way that were.
+    pub moved_under_way: usize,
     /// What needs another key than the newest, each with that key's id. While there is any, that key may not be dropped.
     pub needs: Vec<(String, String)>,
 }
@@ -22,8 +26,10 @@ pub async fn rewrap(ledger: &Ledger, vault: &Vault, write: bool) -> Result<Rewra
     let mut done = Rewrapped::default();
     for _ in 0..ROUNDS {
         let moved = round(ledger, vault, write).await?;
+        let under_way = uploads(ledger, vault, write).await? + logins(ledger, vault, write).await?;
         done.moved += moved;
-        if moved == 0 || !write {
+        done.moved_under_way += under_way;
+        if moved + under_way == 0 || !write {
             break;
         }
     }
@@ -59,6 +65,69 @@ async fn round(ledger: &Ledger, vault: &Vault, write: bool) -> Result<usize, Add
     Ok(moved)
 }
 
+/// What a worker has in its hands stays as it is until the worker is through; it is named with what is left.
+async fn uploads(ledger: &Ledger, vault: &Vault, write: bool) -> Result<usize, AddError> {
+    let mut moved = 0;
+    for (video, sealed) in ledger.upload_urls_in_use().await? {
+        if !under_another(vault, &sealed) {
+            continue;
+        }
+        let Ok(url) = vault.open_upload_url(&video.to_string(), &sealed) else { continue };
+        let again = vault.seal(UPLOAD_URL, &video.to_string(), url.expose_secret())?;
+        if !write {
+            moved += 1;
+            continue;
+        }
+        let tx = ledger.begin().await?;
+        if !is_worked_on(&tx, video).await?
+            && let Some(row) = tx.publication(video).await?.filter(|row| row.upload_url.as_ref() == Some(&sealed))
+        {
+            tx.put_publication(&row, &with_url(&row, again)?).await?;
+            moved += 1;
+        }
+        tx.commit().await?;
+    }
+    Ok(moved)
+}
+
+async fn is_worked_on(tx: &Tx, video: VideoId) -> Result<bool, LedgerError> {
+    for stage in [Stage::Publish, Stage::Confirm] {
+        if tx.task_of(video, stage).await?.is_some_and(|row| row.task.state == State::Running) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// It stands in the protocol's own state, too.
+fn with_url(row: &PublicationRow, sealed: String) -> Result<PublicationRow, LedgerError> {
+    let corrupt = |error: serde_json::Error| LedgerError::Corrupt(format!("the publication of {}: {error}", row.video));
+    let mut record: serde_json::Value = serde_json::from_str(&row.record).map_err(corrupt)?;
+    if let Some(url) = record.get_mut("upload_url") {
+        *url = sealed.clone().into();
+    }
+    Ok(PublicationRow { upload_url: Some(sealed), record: record.to_string(), ..row.clone() })
+}
+
+async fn logins(ledger: &Ledger, vault: &Vault, write: bool) -> Result<usize, AddError> {
+    let mut moved = 0;
+    for (state, sealed) in ledger.login_verifiers_in_use(ledger.now().await?).await? {
+        if !under_another(vault, &sealed) {
+            continue;
+        }
+        let Ok(verifier) = vault.open(VERIFIER, &state, &sealed) else { continue };
+        let again = vault.seal(VERIFIER, &state, verifier.expose_secret())?;
+        if !write {
+            moved += 1;
+            continue;
+        }
+        let tx = ledger.begin().await?;
+        moved += usize::from(tx.rewrap_verifier(&state, &sealed, &again).await?);
+        tx.commit().await?;
+    }
+    Ok(moved)
+}
+
 fn under_another(vault: &Vault, sealed: &str) -> bool {
     key_id(sealed).is_some_and(|key| Some(key) != vault.ring.ids().next())
 }
@@ -77,7 +146,7 @@ async fn needs(ledger: &Ledger, vault: &Vault) -> Result<Vec<(String, String)>, 
     for (video, url) in ledger.upload_urls_in_use().await? {
         sealed.push((format!("the upload of the video {video}"), url));
     }
-    for verifier in ledger.login_verifiers_in_use(ledger.now().await?).await? {
+    for (_, verifier) in ledger.login_verifiers_in_use(ledger.now().await?).await? {
         sealed.push(("a login at TikTok".to_owned(), verifier));
     }
     let other = sealed.into_iter().filter(|(_, sealed)| under_another(vault, sealed));

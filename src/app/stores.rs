@@ -73,6 +73,9 @@ async fn rewrap(ledger: &Ledger, vault: &Vault, manner: Manner) -> Result<(), Fa
     let done = done.map_err(|error| Failure::failed(error.to_string()))?;
     let verb = if manner.dry_run { "would be moved to" } else { "were moved to" };
     println!("{} accounts' tokens {verb} the newest key", done.moved);
+    if done.moved_under_way > 0 {
+        println!("{} uploads and logins that are under way {verb} it, too", done.moved_under_way);
+    }
     if done.needs.is_empty() || manner.dry_run {
         return Ok(());
     }

@@ -10,6 +10,9 @@ use super::replay::Past;
 use crate::app::{AccountAdd, Judged, Keys, Migrate, Output, SandboxArgs, Workers};
 use crate::config::Written;
 
+/// As `event::Stage::stream` names them.
+const STREAMS: [&str; 2] = ["video.uploaded", "video.edited"];
+
 /// From a creator's upload, through branding with FFmpeg, to a TikTok post.
 ///
 /// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing matched, 69 service unavailable, 78 configuration. Every
@@ -102,7 +105,7 @@ pub(super) enum Command {
     },
     /// What is being worked on, by whom and for how long
     Pending {
-        #[arg(long)]
+        #[arg(long, value_parser = STREAMS)]
         stream: Option<String>,
         /// Only what has been idle for so long
         #[arg(long, value_name = "DURATION")]
@@ -113,7 +116,7 @@ pub(super) enum Command {
     },
     /// Take stalled entries from their dead owner
     Claim {
-        #[arg(long)]
+        #[arg(long, value_parser = STREAMS)]
         stream: Option<String>,
         /// Only what has been idle for so long
         #[arg(long, value_name = "DURATION", default_value = "5m")]
@@ -316,7 +319,7 @@ impl Default for Videos {
 pub(super) enum Dead {
     /// Newest upload first
     List {
-        #[arg(long)]
+        #[arg(long, value_parser = STREAMS)]
         stream: Option<String>,
         /// Part of a title, a reason or an account
         #[arg(long, short)]
@@ -352,7 +355,7 @@ pub(super) struct DeadOnes {
     /// All that --stream and --query leave
     #[arg(long)]
     pub(super) all: bool,
-    #[arg(long, requires = "all")]
+    #[arg(long, requires = "all", value_parser = STREAMS)]
     pub(super) stream: Option<String>,
     /// Part of a title, a reason or an account
     #[arg(long, short, requires = "all")]
@@ -362,7 +365,7 @@ pub(super) struct DeadOnes {
 #[derive(Debug, Args)]
 pub(super) struct Replay {
     /// video.uploaded edits again, video.edited publishes again
-    #[arg(long)]
+    #[arg(long, value_parser = STREAMS)]
     pub(super) stream: String,
     /// Put on the stream then or later: RFC 3339, or so long ago, such as 2h
     #[arg(long, value_name = "TIME", conflicts_with = "ids")]

@@ -93,7 +93,8 @@ impl Video {
         }
         match (self.has_ended(), self.waiting_for(), self.reason()) {
             (true, _, Some(reason)) => format!("{status}: {reason}"),
-            (false, Some(waiting), _) => format!("{status}, waits for {waiting}"),
+            (false, Some(waiting), _) if waiting == "queued" => format!("{status}, waits for its turn"),
+            (false, Some(waiting), _) => format!("{status}, waits: {waiting}"),
             _ => status,
         }
     }
@@ -172,7 +173,7 @@ mod tests {
         let mut video = Video(json!({ "id": "1", "status": "EDITING", "progress": 10, "title": "t" }));
         video.change(&json!({ "status": "EDITED", "progress": 100, "waitingFor": { "code": "account_limit" } }));
         assert_eq!((video.status().as_str(), video.progress(), video.id().as_str()), ("EDITED", 100, "1"));
-        assert_eq!(video.sentence(), "EDITED, waits for account limit");
+        assert_eq!(video.sentence(), "EDITED, waits: account limit");
         video.change(&json!({ "status": "FAILED", "reason": { "code": "no_video", "text": "there is no picture" } }));
         assert_eq!(video.sentence(), "FAILED: there is no picture (no_video)");
         assert!(video.has_ended());

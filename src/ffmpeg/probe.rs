@@ -75,9 +75,8 @@ struct Packets {
 }
 
 impl Tools {
-    /// Probes a local file, when it is its turn. Refuses what can't be mended by editing.
+    /// Probes a local file. Refuses what can't be mended by editing.
     pub async fn probe(&self, source: &Path) -> Result<Probe, Fault> {
-        let _turn = self.turns.acquire().await;
         self.probe_until(source, &self.setup.source, &CancellationToken::new()).await
     }
 

@@ -4,11 +4,9 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::container::Container;
@@ -27,13 +25,6 @@ pub struct Tools {
     pub(super) setup: Setup,
     /// HDR is mapped properly with zimg (`zscale`); without it, only converted.
     pub(super) tone_maps: bool,
-    /// Probes at once: a thousand uploads end together, and as many ffprobes would need all memory there is.
-    pub(super) turns: Arc<Semaphore>,
-}
-
-/// Two for each core, since a probe also waits for the disk; and never so few that slow files keep all others waiting.
-fn turns() -> usize {
-    std::thread::available_parallelism().map_or(4, |cores| (2 * cores.get()).max(4))
 }
 
 /// Everything that is missing, at once, and how to get it.
@@ -121,8 +112,7 @@ impl Tools {
         match (ffmpeg, ffprobe) {
             (Some(ffmpeg), Some(ffprobe)) if what.is_empty() => {
                 let tone_maps = filters.contains("zscale") && filters.contains("tonemap");
-                let turns = Arc::new(Semaphore::new(turns()));
-                Ok(Self { ffmpeg, ffprobe, fonts, setup, tone_maps, turns })
+                Ok(Self { ffmpeg, ffprobe, fonts, setup, tone_maps })
             }
             _ => Err(Missing { what }),
         }

@@ -154,7 +154,7 @@ fn not_due(video: &Video, row: &TaskRow) -> WaitingFor {
     match &row.task.wait {
         Some(reason) => WaitingFor::new(&reason.code, &reason.text, due),
         None if row.task.stage == Stage::Publish && video.publish_at.is_some() => {
-            WaitingFor::new("scheduled", "it is to be posted at its publishAt", video.publish_at)
+            WaitingFor::new("scheduled", "it is to be posted at the time that was chosen", video.publish_at)
         }
         None => WaitingFor::new("not_due", "it waits for its time", due),
     }

@@ -11,16 +11,19 @@ mod brand;
 mod check;
 mod draft;
 mod form;
+mod intake;
 mod refusal;
 
 pub use accept::Accepted;
 pub use brand::whole_brand;
 pub use check::watermark;
 pub use draft::{Draft, FIELDS, FILE_FIELDS, MAX_CAPTIONS, MAX_FIELD};
+pub use intake::{Intake, New, NotWritten, Written};
 pub use refusal::Refusal;
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::ffmpeg::Tools;
@@ -40,17 +43,27 @@ pub struct Uploader {
 pub struct Ingest {
     ledger: Ledger,
     media: Media,
-    dispatch: Dispatch,
+    intake: Intake,
     tools: Arc<Tools>,
     max_upload: u64,
     /// Acceptances under way: a shutdown waits for them.
     accepting: TaskTracker,
+    /// So many of them at once. A thousand uploads that end together would start as many ffprobes, and wait in vain for
+    /// a connection to the database.
+    turns: Arc<Semaphore>,
+}
+
+/// Two for each core, since an acceptance also waits for the disk; and never so few that slow ones keep all others waiting.
+fn turns() -> usize {
+    std::thread::available_parallelism().map_or(4, |cores| (2 * cores.get()).max(4))
 }
 
 impl Ingest {
     /// `max_upload` is the largest file, in bytes.
     pub fn new(ledger: Ledger, media: Media, dispatch: Dispatch, tools: Arc<Tools>, max_upload: u64) -> Self {
-        Self { ledger, media, dispatch, tools, max_upload, accepting: TaskTracker::new() }
+        let intake = Intake::new(ledger.clone(), dispatch);
+        let turns = Arc::new(Semaphore::new(turns()));
+        Self { ledger, media, intake, tools, max_upload, accepting: TaskTracker::new(), turns }
     }
 
     pub fn max_upload(&self) -> u64 {

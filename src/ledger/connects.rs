@@ -37,10 +37,11 @@ pub struct Connecting {
 }
 
 impl Session {
-    /// Sealed, of logins that can still be finished.
-    pub async fn login_verifiers_in_use(&self, now: i64) -> Result<Vec<String>> {
-        let sql = "select verifier from connects where used_at is null and expires_at > $1";
-        self.all(sql, [now.into()]).await?.iter().map(|row| Ok(row.try_get("", "verifier")?)).collect()
+    /// Sealed, of logins that can still be finished, each with the SHA-256 of its state.
+    pub async fn login_verifiers_in_use(&self, now: i64) -> Result<Vec<(String, String)>> {
+        let sql = "select state, verifier from connects where used_at is null and expires_at > $1";
+        let rows = self.all(sql, [now.into()]).await?;
+        rows.iter().map(|row| Ok((row.try_get("", "state")?, row.try_get("", "verifier")?))).collect()
     }
 
     /// None also where the key was revoked since.
@@ -55,7 +56,6 @@ impl Session {
 
 impl Tx {
     pub async fn insert_connecting(&self, new: &NewConnecting<'_>) -> Result<()> {
-        self.run("delete from connects where expires_at < $1", [(self.now - REMEMBERED).into()]).await?;
         let sql =
             "insert into connects (state, key_id, browser, account_id, redirect_uri, verifier, created_at, expires_at)
                    values ($1, $2, $3, $4, $5, $6, $7, $8)";
@@ -74,6 +74,16 @@ impl Tx {
                    select state from connects where key_id = $1 and used_at is null order by created_at desc, state limit $2)";
         self.run(sql, [new.key_id.into(), OPEN_PER_KEY.into()]).await?;
         Ok(())
+    }
+
+    pub async fn forget_connects(&self) -> Result<u64> {
+        self.run("delete from connects where expires_at < $1", [(self.now - REMEMBERED).into()]).await
+    }
+
+    /// The same verifier under another key. False: the login came to its end meanwhile.
+    pub async fn rewrap_verifier(&self, state: &str, old: &str, new: &str) -> Result<bool> {
+        let sql = "update connects set verifier = $3 where state = $1 and verifier = $2 and used_at is null";
+        Ok(self.run(sql, [state.into(), old.into(), new.into()]).await? == 1)
     }
 
     /// Uses it up. False: somebody else was first.

@@ -66,6 +66,12 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// A token that was just refreshed is refused as the one before it was: only a new login helps.
+    pub fn of_fresh_token(self) -> Self {
+        let text = format!("{}, and neither is the one that TikTok gave for it; connect the account again", self.text);
+        Self { class: Class::NeedsReconnect, text, ..self }
+    }
+
     pub fn reason(&self) -> Reason {
         Reason::new(self.code.clone(), self.text.clone())
     }

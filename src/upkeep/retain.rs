@@ -96,6 +96,7 @@ async fn forget(ledger: &Ledger, retention: &Retention) -> Result<(), UpkeepErro
     let tx = ledger.begin().await?;
     tx.forget_requests(tx.now() - REQUEST_LIFE).await?;
     tx.forget_sessions().await?;
+    tx.forget_connects().await?;
     tx.forget_brands(tx.now() - millis(retention.rows())).await?;
     for (stage, keep) in [(Stage::Edit, retention.source), (Stage::Publish, retention.result)] {
         if let Some(stream) = stage.stream() {

@@ -85,7 +85,14 @@ fn a_server_that_is_not_there_is_69_and_says_how_to_start_it() {
 
 #[test]
 fn wrong_usage_is_2_and_help_shows_no_values() {
-    for args in [&["upload"][..], &["work"], &["work", "cook"], &["claim", "--min-idle", "soon"], &["frobnicate"]] {
+    for args in [
+        &["upload"][..],
+        &["work"],
+        &["work", "cook"],
+        &["claim", "--min-idle", "soon"],
+        &["dead", "list", "--stream", "edit"],
+        &["frobnicate"],
+    ] {
         assert_eq!(run(args, &[]).0, Some(2), "{args:?}");
     }
     for command in ["up", "serve", "upload", "keys"] {

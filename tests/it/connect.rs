@@ -1,15 +1,23 @@
 //! Connecting an account, from the server's door to TikTok's page and back.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use reqwest::Response;
+use secrecy::ExposeSecret;
 use serde_json::Value;
 use subiteya::account::connect::{Answer, Bearer, Connect, ConnectError};
-use subiteya::account::{self, NewTokens};
-use subiteya::ledger::{AccountState, Ledger};
+use subiteya::account::{self, NewTokens, Vault};
+use subiteya::config::EncryptionKeys;
+use subiteya::event::Stage;
+use subiteya::ledger::{AccountState, Ledger, Status, TaskRow, VideoPatch};
 use subiteya::limit;
 use subiteya::outcome::Reason;
 use subiteya::sandbox::{Filter, Kind, Options, Sandbox};
+use subiteya::seal::KeyRing;
+use subiteya::stage::publish::chunks::{ChunkPlan, ChunkRules};
+use subiteya::stage::publish::{record, row::Publication};
+use subiteya::task::{State, Task};
 use url::Url;
 
 use crate::fixture::{Server, client_of, vault};
@@ -342,4 +350,51 @@ async fn a_removed_account_is_revoked_at_tiktok_where_that_is_possible_and_gone_
     let (_, gone) = world.remove(&eve).await;
     assert!(gone["reason"].as_str().is_some_and(|why| why.contains("twice")), "{gone}");
     assert_eq!(revokes().await, before, "it would have lost its tokens, too");
+}
+
+#[tokio::test]
+async fn logins_and_uploads_under_way_move_to_the_newest_key_unless_a_worker_has_them_in_its_hands() {
+    let world = World::new().await;
+    let ledger = &world.server.state.ledger;
+    let keys = |newest: &[u8]| {
+        let keys = EncryptionKeys::parse(newest).expect("keys");
+        Arc::new(Vault::new(KeyRing::of(&keys), "here".to_owned()))
+    };
+    let new = [8; 32];
+    let (both, newest) = (keys(&[new.as_slice(), b",", &[7; 32]].concat()), keys(&new));
+    let visit = world.visit(&world.server.alice, "").await;
+
+    let video = world.server.video().await.parse().expect("an id");
+    let tx = ledger.begin().await.expect("a transaction");
+    let edit = tx.task_of(video, Stage::Edit).await.expect("read").expect("the edit");
+    let mut publish = TaskRow { task: Task::new(video, Stage::Publish, 0), ..edit };
+    publish.task.state = State::Running;
+    tx.insert_task(&publish).await.expect("written");
+    let plan = ChunkPlan::new(1_000, &ChunkRules::default()).expect("a plan");
+    let sealed = vault().seal_upload_url(&video.to_string(), "https://upload.example/1").expect("sealed");
+    let publication = Publication { upload_url: Some(sealed), ..Publication::freeze("hash".to_owned(), plan, false) };
+    record::freeze(&tx, video, "conn_alice", &publication).await.expect("written");
+    let status = Some(Status::Publishing);
+    tx.patch_video(video, VideoPatch { status, ..VideoPatch::default() }).await.expect("written");
+    tx.commit().await.expect("committed");
+
+    let done = account::rewrap(ledger, &both, true).await.expect("an answer");
+    assert_eq!(done.moved_under_way, 1, "the login: {done:?}");
+    assert_eq!(done.needs.len(), 1, "a worker has the upload, so its key is in use: {done:?}");
+    let tx = ledger.begin().await.expect("a transaction");
+    let waits = Task { state: State::Waiting, ..publish.task.clone() };
+    tx.put_task(&publish.task, &waits).await.expect("written");
+    tx.commit().await.expect("committed");
+    let done = account::rewrap(ledger, &both, true).await.expect("an answer");
+    assert_eq!((done.moved_under_way, done.needs.len()), (1, 0), "{done:?}");
+
+    // The old key is gone, and both go on.
+    let found = record::load(ledger, video).await.expect("read").expect("the publication").publication;
+    let url = newest.open_upload_url(&video.to_string(), found.upload_url.as_deref().expect("a URL")).expect("opened");
+    assert_eq!(url.expose_secret(), "https://upload.example/1");
+    let back = query_of(&world.decide(&visit, &[("name", "ada"), ("decision", "approve")]).await);
+    let answer = Answer { state: Some(back["state"].clone()), code: Some(back["code"].clone()), ..Answer::default() };
+    let connect = Connect::new(ledger.clone(), newest, client_of(&world.sandbox));
+    let bearer = Bearer { user: Some("alice".to_owned()), browser: None };
+    assert_eq!(connect.finish(answer, bearer).await.expect("connected").user, "alice");
 }

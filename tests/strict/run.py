@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """SubiteYa against the strict TikTok of tiktok.py: every reading and every fault has an account and a video of its own.
 
-    tests/strict/run.py [--only NAME,…] [--part readings|apps|stopped|limits|all] [--keep] [--binary target/debug/subiteya]
+    tests/strict/run.py [--only NAME,…] [--part readings|walk|apps|stopped|lost|limits|all] [--keep] [--binary target/debug/subiteya]
 
 Needs redis-server and ffmpeg. Uses a temporary folder, a Redis on a unix socket and free ports. Exits 0 if all is well.
 """
@@ -51,6 +51,28 @@ class Case:
     allow: str | None = None  # violations that this case provokes
     privacy: str | None = None
     inits: int | None = None
+    mend: bool = False  # once the account is RECONNECT, its person connects it again, and TikTok has no more faults
+
+
+def walk():
+    """A 401 at every call in turn: alone, again after a fresh token, for a scope that is missing, and without an envelope."""
+    for on, nth in [("creator_info", 0), ("init", 0), ("status", 0), ("status", 1), ("status", 2), ("put", 0), ("last", 0)]:
+        reading = {"process": 8} if on == "status" else {}
+        at = f"401-{on}-{nth}"
+        if on in ("put", "last"):
+            # No token is sent there, so a new one is no answer to it.
+            yield Case(at, R(**reading), [F(on, "answer", http=401, times=2)])
+            yield Case(f"{at}-code", R(**reading), [F(on, "answer", http=401, code="access_token_invalid", times=2)])
+            continue
+        invalid = {"http": 401, "code": "access_token_invalid", "nth": nth}
+        yield Case(at, R(**reading), [F(on, "answer", **invalid)])
+        yield Case(f"{at}-html", R(**reading), [F(on, "answer", http=401, nth=nth)])
+        yield Case(f"{at}-again", R(**reading), [F(on, "answer", **invalid, times=99)], mend=True)
+        yield Case(f"{at}-scope", R(**reading), [F(on, "answer", http=401, code="scope_not_authorized", nth=nth, times=99)], mend=True)
+    yield Case("401-refresh", faults=[F("refresh", "answer", http=401, code="access_token_invalid", times=2)], token="refresh")
+    yield Case("401-refresh-html", faults=[F("refresh", "answer", http=401, times=2)], token="refresh")
+    yield Case("401-refresh-grant", faults=[F("refresh", "answer", http=401, code="invalid_grant", times=99)], token="refresh", mend=True)
+    yield Case("401-init-refresh-lost", faults=[F("init", "answer", http=401, code="access_token_invalid"), F("refresh", "lose")], mend=True)
 
 
 def cases():
@@ -140,7 +162,9 @@ def cases():
     yield Case("ci-404-html", faults=[F("creator_info", "answer", http=404)])
     yield Case("init-403-html", faults=[F("init", "answer", http=403)])
     yield Case("init-200-unknown", faults=[F("init", "answer", http=200, code="brand_new_code", times=1)])
-    yield Case("init-unknown-400", faults=[F("init", "answer", http=400, code="brand_new_code")], want="FAILED", code="brand_new_code", posts=0)
+    yield Case("init-unknown-400", faults=[F("init", "answer", http=400, code="brand_new_code")], inits=1)
+    yield Case("init-unknown-400-always", faults=[F("init", "answer", http=400, code="brand_new_code", times=99)], want="NEEDS_REVIEW",
+               code="brand_new_code|init_answers_lost", posts=0)
     yield Case("init-unknown-503", faults=[F("init", "answer", http=503, code="brand_new_code")])
     yield Case("init-too-many", faults=[F("init", "answer", http=403, code="spam_risk_too_many_posts", times=99)], want="WAIT", posts=0)
     yield Case("init-invalid-params", faults=[F("init", "answer", http=400, code="invalid_params", times=99)], want="FAILED",
@@ -205,16 +229,26 @@ lease = "5s"
 stalled_check = "10s"
 """
 
+# Only the limits differ from what everybody gets.
+DEFAULT_TIMES = """
+[redis]
+monthly_commands = 0
+[streams."video.edited"]
+concurrency = {concurrency}
+limit = "{limit}"
+limit_per_account = "{per_account}"
+"""
+
 
 class Rig:
     """A folder, a Redis, a strict TikTok, and SubiteYa's processes."""
 
-    def __init__(self, binary, limit="", per_account="", concurrency=8):
+    def __init__(self, binary, limit="", per_account="", concurrency=8, streams=STREAMS):
         self.binary = str(binary)
         self.dir = Path(tempfile.mkdtemp(prefix="strict-"))
         self.tiktok = TikTok(client_secret=SECRET)
         self.tiktok.start()
-        (self.dir / "streams.toml").write_text(STREAMS.format(limit=limit, per_account=per_account, concurrency=concurrency))
+        (self.dir / "streams.toml").write_text(streams.format(limit=limit, per_account=per_account, concurrency=concurrency))
         self.children = []
         sock = self.dir / "redis.sock"
         self.spawn("redis", ["redis-server", "--port", "0", "--unixsocket", str(sock), "--save", "", "--appendonly", "yes",
@@ -235,6 +269,7 @@ class Rig:
             time.sleep(0.05)
         self.cli("migrate", "up")
         self.key = json.loads(self.cli("keys", "create", "--user", "ana", "--output", "json"))["key"]
+        self.env |= {"SUBITEYA_URL": f"http://127.0.0.1:{self.port}", "SUBITEYA_API_KEY": self.key}
 
     def spawn(self, name, command, env):
         log = open(self.dir / f"{name}.log", "ab")
@@ -246,8 +281,11 @@ class Rig:
         return self.spawn(name, [self.binary, *args], self.env)
 
     def up(self):
-        self.start("serve", "serve")
+        self.serve()
         self.worker = self.start("work", "work", "all")
+
+    def serve(self):
+        self.start("serve", "serve")
         for _ in range(200):
             try:
                 self.get("/readyz")
@@ -271,12 +309,26 @@ class Rig:
     def account(self, name, reading, faults, fresh):
         open_id = "open-" + name
         account = self.tiktok.add(open_id, reading, faults)
+        self.connect(account, name, reading, fresh)
+        return account
+
+    def connect(self, account, name, reading, fresh):
+        """Also again: the account stays, with its videos."""
         access, refresh = self.tiktok.pair(account)
         pair = {"access_token": access, "refresh_token": refresh}
         if fresh:
             pair |= {"expires_in": reading.expires_in or 7200, "refresh_expires_in": 15552000}
-        self.cli("accounts", "add", "--id", safe(name), "--open-id", open_id, "--display-name", name, stdin=json.dumps(pair))
-        return account
+        self.cli("accounts", "add", "--id", safe(name), "--open-id", account.open_id, "--display-name", name, stdin=json.dumps(pair))
+
+    def shown(self, name):
+        return next(a for a in self.get("/api/accounts")["accounts"] if a["id"] == safe(name))
+
+    def spent(self, id):
+        """The attempts that a video's tasks have used up at TikTok's side."""
+        with self.database() as db:
+            rows = db.execute("select coalesce(max(attempts), 0) from tasks where video_id = ? and stage <> 'edit'", (id,)).fetchone()
+        db.close()
+        return rows[0]
 
     def upload(self, account, title, clip, privacy):
         done = subprocess.run(
@@ -345,7 +397,11 @@ def clips(folder):
     return tiny, big
 
 
-def readings(args, tiny, big):
+def walked(args, tiny, big):
+    return readings(args, tiny, big, walk)
+
+
+def readings(args, tiny, big, cases=cases):
     only = args.only.split(",") if args.only else None
     chosen = [case for case in cases() if not only or any(re.fullmatch(part, case.name) for part in only)]
     rig = Rig(args.binary)
@@ -368,7 +424,7 @@ def readings(args, tiny, big):
             ids = list(pool.map(send, chosen))
         print("uploaded", flush=True)
         left = {case.name: (case, account, id) for case, account, id in zip(chosen, made, ids)}
-        quiet, start, result = {}, time.time(), {}
+        quiet, start, result, mended = {}, time.time(), {}, {}
         while left and time.time() - start < args.time:
             for name, (case, account, id) in list(left.items()):
                 video = rig.video(id)
@@ -378,6 +434,12 @@ def readings(args, tiny, big):
                     if time.time() - quiet.setdefault(name, time.time()) > 3:
                         result[name] = video
                         del left[name]
+                elif not ended and case.mend and name not in mended:
+                    shown = rig.shown(name)
+                    if shown["state"] == "RECONNECT":
+                        mended[name] = shown["stateReason"]
+                        account.faults.clear()
+                        rig.connect(account, name, case.reading, True)
                 elif not ended and case.warp and not case.want == "WAIT":
                     if rig.warp(id, account):
                         case.warp -= 1
@@ -415,6 +477,15 @@ def readings(args, tiny, big):
                 post_id = next(u.post_id for u in rig.tiktok.uploads.values() if u.account is account and u.post_id)
                 if video["postUrl"] != f"https://www.tiktok.com/@{account.username}/video/{post_id}":
                     wrong.append(f"postUrl {video['postUrl']}")
+            if case.mend:
+                wrong += [] if case.name in mended else ["the account was never RECONNECT"]
+                if case.name in mended and not mended[case.name]:
+                    wrong.append("nobody was told why")
+            if case.name.startswith("401"):
+                spent = rig.spent(id)
+                wrong += [f"{spent} attempts spent"] if spent else []
+                if not case.mend and account.calls["refresh"] > max(1, sum(f.times for f in case.faults if f.on == "refresh") + 1):
+                    wrong.append(f"{account.calls['refresh']} refreshes")
             for fault in case.faults:
                 if not fault.hits:
                     wrong.append(f"the fault {fault.on} {fault.do} was never met")
@@ -487,8 +558,7 @@ def stopped(args, tiny, big):
     rig = Rig(args.binary)
     try:
         account = rig.account("stop", R(expires_in=600), [F("refresh", "none", delay=3)], False)
-        rig.start("serve", "serve")
-        time.sleep(3)
+        rig.serve()
         rig.start("edit", "work", "edit")
         first = rig.start("publish1", "work", "publish")
         id = rig.upload("stop", "T stop", tiny, "SELF_ONLY")
@@ -509,6 +579,70 @@ def stopped(args, tiny, big):
         assert second.poll() is None
     finally:
         rig.stop()
+    return bad
+
+
+def lost(args, tiny, big):
+    """A publisher is killed between TikTok's answer to a refresh and its commit, with the default times: the account is
+    RECONNECT within a minute, its person is told, another's video goes on meanwhile, and all is posted when it is
+    connected again. Once with a second publisher that is there already, once with one that is started after the kill."""
+    bad = []
+    for there in (False, True):
+        rig = Rig(args.binary, concurrency=2, streams=DEFAULT_TIMES)
+        try:
+            name = "with a second publisher" if there else "with one that starts later"
+            account = rig.account("lost", R(), [F("refresh", "hold")], False)
+            rig.account("other", R(), [], True)
+            rig.serve()
+            rig.start("edit", "work", "edit")
+            first = rig.start("publish1", "work", "publish")
+            id = rig.upload("lost", "T lost", tiny, "SELF_ONLY")
+            while not account.calls["refresh"]:
+                time.sleep(0.05)
+            if there:
+                rig.start("publish2", "work", "publish")
+                time.sleep(2)
+            first.kill()
+            first.wait()
+            killed = time.time()
+            if not there:
+                rig.start("publish2", "work", "publish")
+            beside = rig.upload("other", "T other", tiny, "SELF_ONLY")
+            posted = reconnect = None
+            while time.time() - killed < 150 and not (posted and reconnect):
+                if not posted and rig.video(beside)["status"] == "POSTED":
+                    posted = time.time() - killed
+                if not reconnect and rig.shown("lost")["state"] == "RECONNECT":
+                    reconnect = time.time() - killed
+                time.sleep(0.2)
+            told = rig.cli("accounts", "list")
+            time.sleep(6)
+            waits = rig.video(id)
+            rig.connect(account, "lost", R(), True)
+            again = time.time()
+            while time.time() - again < 60 and rig.video(id)["status"] != "POSTED":
+                time.sleep(0.5)
+            after = rig.video(id)["status"]
+            print(f"RECONNECT {name} after {reconnect and round(reconnect, 1)} s, the other's video posted after "
+                  f"{posted and round(posted, 1)} s; {waits['status']} {waits.get('waitingFor')}; then {after} "
+                  f"{time.time() - again:.1f} s after it was connected; refreshes {account.calls['refresh']}")
+            for line in told.splitlines():
+                print("    " + line)
+            wrong = []
+            if not reconnect or reconnect > 60:
+                wrong.append("not RECONNECT within a minute")
+            if not posted or (reconnect and posted > reconnect):
+                wrong.append("another's video did not go on meanwhile")
+            if "RECONNECT" not in told or not waits.get("waitingFor"):
+                wrong.append("nobody is told")
+            if after != "POSTED" or len(rig.tiktok.posts) != 2 or rig.spent(id):
+                wrong.append(f"{after}, {len(rig.tiktok.posts)} posts, {rig.spent(id)} attempts spent")
+            wrong += rig.tiktok.violations + rig.leaks()
+            for line in wrong:
+                print("FAIL", line)
+            bad += wrong
+        finally:
+            rig.stop()
     return bad
 
 
@@ -564,7 +698,7 @@ def limits(args, tiny, big):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--only")
-    parser.add_argument("--part", default="all", choices=["readings", "apps", "stopped", "limits", "all"])
+    parser.add_argument("--part", default="all", choices=["readings", "walk", "apps", "stopped", "lost", "limits", "all"])
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--time", type=float, default=300)
     parser.add_argument("--limits-time", type=float, default=420)
@@ -575,7 +709,7 @@ def main():
     folder.mkdir(exist_ok=True)
     tiny, big = clips(folder)
     bad = []
-    for name, part in (("readings", readings), ("apps", apps), ("stopped", stopped), ("limits", limits)):
+    for name, part in (("readings", readings), ("walk", walked), ("apps", apps), ("stopped", stopped), ("lost", lost), ("limits", limits)):
         if args.part in (name, "all"):
             print(f"--- {name}", flush=True)
             bad += part(args, tiny, big)

@@ -59,7 +59,7 @@ class Fault:
     """At the `nth` (0 first) request that matches `on`, `times` times in a row."""
 
     on: str  # creator_info, init, put, last, status, refresh, user_info
-    do: str  # lose, cut, mid, answer, stored_answer, hang
+    do: str  # lose, cut, mid, answer, stored_answer, hang; hold (refresh: the pair is turned, its answer never comes)
     nth: int = 0
     times: int = 1
     http: int = 500
@@ -94,6 +94,7 @@ class Account:
     windows: dict = field(default_factory=dict)
     day: deque = field(default_factory=deque)
     creator_asked: float = 0.0
+    refreshing: int = 0
     calls: Counter = field(default_factory=Counter)
     log: list = field(default_factory=list)
 
@@ -565,30 +566,45 @@ class TikTok:
         if token is None:
             self.broke(None, "an unknown refresh token")
             return self.flat(None, "invalid_grant", "unknown")
-        account, reading = token.account, token.account.reading
+        account = token.account
         account.calls["refresh"] += 1
         account.log.append((time.time(), "refresh"))
+        if account.refreshing:
+            self.broke(account, "two refreshes at once")
+        account.refreshing += 1
+        try:
+            answer, held = await self.turn(account, token, form["refresh_token"])
+        finally:
+            account.refreshing -= 1
+        if held:
+            # Who asked may be killed meanwhile: that is no second refresh at once.
+            await asyncio.sleep(3600)
+        return answer
+
+    async def turn(self, account, token, used):
+        """The answer to a refresh, and whether it is held back."""
+        reading = account.reading
         if token.family in account.families_revoked:
-            return self.flat(account, "invalid_grant", "revoked")
+            return self.flat(account, "invalid_grant", "revoked"), False
         if token.used and not (reading.reuse_grace and token.uses_after < reading.reuse_grace):
             # The page allows one more try when an answer was lost.
             if not (token.lost and token.uses_after == 0):
                 self.broke(account, "a used refresh token again")
             token.uses_after += 1
             account.families_revoked.add(token.family)
-            return self.flat(account, "invalid_grant", "used")
+            return self.flat(account, "invalid_grant", "used"), False
         if token.used:
             token.uses_after += 1
         fault = await self.fault(account, "refresh")
         if fault and fault.do == "cut":
             raise Drop
         if fault and fault.do == "answer":
-            return self.faulty(account, fault)
+            return self.faulty(account, fault), False
         access, refresh = self.pair(account, token.family)
         if reading.rotate is True:
             token.used = True
         else:
-            refresh = form["refresh_token"]
+            refresh = used
         answer = {
             "access_token": access, "refresh_token": refresh, "expires_in": reading.expires_in,
             "refresh_expires_in": 15552000, "open_id": account.open_id, "scope": reading.scopes, "token_type": "Bearer",
@@ -600,7 +616,9 @@ class TikTok:
         if fault and fault.do == "lose":
             token.lost = True
             raise Drop
-        return 200, {"Content-Type": "application/json"}, json.dumps(answer).encode(), account
+        # Who asks again with this token could not know better: the process that has the answer is dead.
+        token.lost = bool(fault and fault.do == "hold")
+        return (200, {"Content-Type": "application/json"}, json.dumps(answer).encode(), account), token.lost
 
     # ---- the upload host
 

@@ -10,11 +10,10 @@ use serde_json::json;
 
 use crate::event::Stage;
 use crate::ffmpeg::Tools;
-use crate::ledger::{Edited, Ledger, LedgerError, Released, Status, TaskRow, Tx, VideoPatch};
+use crate::ledger::{Edited, Ledger, LedgerError, Status, TaskRow, Tx, VideoPatch};
 use crate::limit::{self, Ask};
 use crate::media::Media;
 use crate::outcome::{Outcome, Reason};
-use crate::relay::Dispatch;
 use crate::stage::{Admission, Lease, Run, Work, store};
 use crate::task::Task;
 
@@ -22,7 +21,6 @@ use crate::task::Task;
 #[derive(Clone)]
 pub struct Edit {
     pub ledger: Ledger,
-    pub dispatch: Dispatch,
     pub media: Media,
     pub tools: Tools,
     pub limit: Option<crate::config::Rate>,
@@ -45,6 +43,7 @@ impl Edit {
 impl Work for Edit {
     type Made = Rendition;
     const STAGE: Stage = Stage::Edit;
+    const NEXT: Option<Stage> = Some(Stage::Publish);
 
     async fn look(&self, ledger: &Ledger) -> Result<Admission, LedgerError> {
         if let closed @ Admission::Closed { .. } = store::look(&self.media, ledger).await? {
@@ -77,7 +76,7 @@ impl Work for Edit {
         task: &TaskRow,
         outcome: &Outcome,
         made: Option<Rendition>,
-    ) -> Result<Vec<Released>, LedgerError> {
+    ) -> Result<Option<Stage>, LedgerError> {
         let failed = |status, reason: &Reason| VideoPatch {
             status: Some(status),
             reason: Some(Some(reason.clone())),
@@ -88,13 +87,13 @@ impl Work for Edit {
             (Outcome::Done, Some(made)) => self.edited(tx, task, made).await,
             (Outcome::Dead(reason), _) => {
                 tx.patch_video(video, failed(Status::Failed, reason)).await?;
-                Ok(Vec::new())
+                Ok(None)
             }
             (Outcome::NeedsReview(reason), _) => {
                 tx.patch_video(video, failed(Status::NeedsReview, reason)).await?;
-                Ok(Vec::new())
+                Ok(None)
             }
-            (Outcome::Done | Outcome::Retry(_) | Outcome::Parked { .. }, _) => Ok(Vec::new()),
+            (Outcome::Done | Outcome::Retry(_) | Outcome::Parked { .. }, _) => Ok(None),
         }
     }
 
@@ -104,7 +103,7 @@ impl Work for Edit {
 }
 
 impl Edit {
-    async fn edited(&self, tx: &Tx, task: &TaskRow, made: Rendition) -> Result<Vec<Released>, LedgerError> {
+    async fn edited(&self, tx: &Tx, task: &TaskRow, made: Rendition) -> Result<Option<Stage>, LedgerError> {
         let id = task.task.video;
         let video = tx.video(id).await?.ok_or(LedgerError::Conflict)?;
         let patch = VideoPatch {
@@ -128,6 +127,6 @@ impl Edit {
         if due > tx.now() {
             tx.note(id, Some(Stage::Publish), "scheduled", json!({ "until": due })).await?;
         }
-        self.dispatch.release(tx, Stage::Publish).await
+        Ok(Some(Stage::Publish))
     }
 }

@@ -23,7 +23,6 @@ use crate::ledger::{Ledger, LedgerError, TaskRow, Tx, Video};
 use crate::limit::{self, Ask, Verdict};
 use crate::media::{Bytestream, Media, MediaError};
 use crate::outcome::Reason;
-use crate::relay::Dispatch;
 use crate::stage::{Lease, store, traced};
 use crate::tiktok::client::{Chunk, Client};
 use crate::tiktok::refusal::{Class, Key, Refusal};
@@ -38,7 +37,6 @@ const LEAST_PERMIT_LIFE: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub struct Publisher {
     pub ledger: Ledger,
-    pub dispatch: Dispatch,
     pub media: Media,
     pub client: Client,
     pub tokens: Tokens,
@@ -82,6 +80,8 @@ pub(super) struct Drive<'a> {
     creator: Option<(CreatorInfo, Access)>,
     /// The version of the pair that TikTok was last asked with; 0 while there is none.
     asked_with: AtomicI64,
+    /// The code with which TikTok refused the video when it was last tried.
+    refused_before: Option<String>,
     permit: Option<Permit>,
 }
 
@@ -101,11 +101,13 @@ impl<'a> Drive<'a> {
     pub(super) async fn begin(publisher: &'a Publisher, lease: &'a Lease, role: Role) -> Result<Self, Broken> {
         let gone = || Broken::Reason(Reason::new("video_missing", "the video is no longer in the ledger"));
         let video = publisher.ledger.video(lease.video()).await?.ok_or_else(gone)?;
-        Ok(Self { publisher, lease, role, video, creator: None, asked_with: AtomicI64::new(0), permit: None })
+        let (asked_with, refused_before) = (AtomicI64::new(0), None);
+        Ok(Self { publisher, lease, role, video, creator: None, asked_with, refused_before, permit: None })
     }
 
     pub(super) async fn run(mut self) -> Result<Ended, Broken> {
         let mut seen = self.frozen().await?;
+        self.refused_before = seen.publication.reason.as_ref().map(|reason| reason.code.clone());
         let mut event = Event::Started;
         let mut opened = None;
         loop {
@@ -255,6 +257,13 @@ impl<'a> Drive<'a> {
         self.asked_with.store(access.version, Ordering::Relaxed);
         torture::soon(Point::PublishInitSent);
         match client.init(&access.token, post, plan.size, plan.chunk_size, plan.count).await {
+            // The init before this one was refused in the same words, and its token was replaced since.
+            Err(refusal)
+                if refusal.class == Class::TokenExpired && self.refused_before.as_ref() == Some(&refusal.code) =>
+            {
+                self.withdraw(&refusal).await;
+                Event::InitRefused(refusal.of_fresh_token())
+            }
             Err(refusal) if refusal.class == Class::TokenExpired => {
                 self.withdraw(&refusal).await;
                 let fresh = self.publisher.tokens.access(&self.video.account, Some(access.version)).await;
@@ -397,9 +406,7 @@ impl<'a> Drive<'a> {
                 let fresh = self.publisher.tokens.access(account, Some(access.version)).await?;
                 self.asked_with.store(fresh.version, Ordering::Relaxed);
                 match call(fresh.clone()).await {
-                    Err(again) if again.class == Class::TokenExpired => {
-                        Err(Refusal { class: Class::NeedsReconnect, ..again })
-                    }
+                    Err(again) if again.class == Class::TokenExpired => Err(again.of_fresh_token()),
                     other => other.map(|answered| (answered, fresh)),
                 }
             }

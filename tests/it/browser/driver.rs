@@ -209,6 +209,26 @@ impl Browser {
         found.as_array().expect("a list").iter().filter_map(|one| one.as_str().map(str::to_owned)).collect()
     }
 
+    /// Into whatever has the focus.
+    pub(crate) async fn type_keys(&self, keys: &str) {
+        let keys = keys.chars().flat_map(|key| ["keyDown", "keyUp"].map(|what| json!({ "type": what, "value": key })));
+        let keys: Vec<Value> = keys.collect();
+        self.ask("/actions", json!({ "actions": [{ "type": "key", "id": "keys", "actions": keys }] })).await;
+    }
+
+    /// Tab by Tab to what the script finds of the focused element, which has to show that it has the focus.
+    pub(crate) async fn tab_to(&self, what: &str, script: &str) {
+        for _ in 0..60 {
+            self.type_keys("\u{e004}").await;
+            if self.js(&format!("const at = document.activeElement; return Boolean({script})")).await == true {
+                let outline = self.js("return getComputedStyle(document.activeElement).outlineStyle").await;
+                assert_ne!(outline, "none", "nobody sees that {what} has the focus");
+                return;
+            }
+        }
+        panic!("{what} can't be reached by keyboard");
+    }
+
     /// What the console said until now is of no account.
     pub(crate) async fn forget_console(&self) {
         self.ask("/se/log", json!({ "type": "browser" })).await;

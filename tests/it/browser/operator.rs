@@ -13,7 +13,7 @@ async fn an_operator_claims_what_stalled_retries_what_is_dead_and_sees_the_lag_m
     let redis = Redis::start().await;
     let streams = connect(&redis).await;
     let server = Server::with(Some(streams.clone()), None).await;
-    let (stalled, dead) = (server.video().await, server.video().await);
+    let (stalled, dead, replayed) = (server.video().await, server.video().await, server.video().await);
     stall(&server, &stalled).await;
     server.fail(&dead, "codec_unknown").await;
     let browser = Browser::open(&server.origin()).await;
@@ -34,8 +34,11 @@ async fn an_operator_claims_what_stalled_retries_what_is_dead_and_sees_the_lag_m
         .await;
     let reading = "document.querySelector(\"article[aria-label='video.uploaded'] .reading\").textContent";
     let before = browser.js(&format!("return {reading}")).await;
+    let drawn = "document.querySelector(\"article[aria-label='video.uploaded'] svg.chart\").innerHTML";
+    let drawn_before = browser.js(&format!("return {drawn}")).await;
     server.video().await;
     browser.until("the chart moves", &format!("return {reading} !== {before} && {reading}.startsWith('Now ')")).await;
+    assert_ne!(browser.js(&format!("return {drawn}")).await, drawn_before, "its line does, not only its words");
 
     // The plan is shown before the button works.
     browser.sees("not alive").await;
@@ -54,6 +57,20 @@ async fn an_operator_claims_what_stalled_retries_what_is_dead_and_sees_the_lag_m
     browser.press("Retry 1").await;
     browser.sees_no("because of codec_unknown").await;
     let row = server.state.ledger.task_of(dead.parse().expect("an id"), Stage::Edit).await.expect("read");
+    assert_ne!(row.expect("a task").task.state, State::Dead);
+
+    // A replay of what failed, by keyboard alone: the plan has the focus, and Enter does it.
+    server.fail(&replayed, "codec_new").await;
+    browser.tab_to("the replay's button", "at.textContent.includes('Plan a replay')").await;
+    browser.type_keys("\u{e007}").await;
+    browser.sees("given another turn").await;
+    browser
+        .until("the plan is made", "return Boolean(document.querySelector('dialog[open] button:not(.plain):enabled'))")
+        .await;
+    browser.tab_to("the act", "at.closest('dialog') && at.textContent === 'Replay 1'").await;
+    browser.type_keys("\u{e007}").await;
+    browser.until("it is done", "return !document.querySelector('dialog[open]')").await;
+    let row = server.state.ledger.task_of(replayed.parse().expect("an id"), Stage::Edit).await.expect("read");
     assert_ne!(row.expect("a task").task.state, State::Dead);
 
     // What is paused says so, and why.

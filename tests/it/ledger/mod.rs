@@ -26,6 +26,7 @@ mod day;
 mod errors;
 mod filled;
 mod forecast;
+mod gathered;
 mod listing;
 mod migrations;
 mod million;

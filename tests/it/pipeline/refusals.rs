@@ -92,3 +92,18 @@ async fn a_word_that_is_new_to_us_ends_with_a_person_and_is_shown_whole() {
     assert!(video["reason"]["text"].as_str().is_some_and(|text| text.contains("brand_new_word")), "{video:#}");
     assert!(fleet.posts("refused in new words").is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_init_that_refuses_the_fresh_token_too_asks_for_a_new_login_and_not_again_and_again() {
+    let fleet = Fleet::started(LOOSE).await;
+    fleet.account("ada").await;
+    fleet.faults(&["init:error=401/access_token_invalid*2"]);
+    let video = fleet.upload("ada", "refused twice").await;
+    let known = |video: &Value| video["waitingFor"]["code"] == "account_reconnect";
+    let video = crate::support::fleet::until_long(&fleet, &video, Duration::from_secs(90), known).await;
+    let shown = account(&fleet, "ada").await;
+    let why = shown["stateReason"].as_str().unwrap_or_default();
+    assert!(shown["state"] == "RECONNECT" && why.contains("connect the account again"), "{shown}");
+    assert_eq!(fleet.calls(Kind::Init).await.len(), 2, "nobody asks in vain");
+    assert!(fleet.tasks(video["id"].as_str().expect("an id")).await.iter().all(|row| row.task.attempts == 0));
+}

@@ -71,7 +71,7 @@ impl Work for Publish {
         task: &TaskRow,
         outcome: &Outcome,
         made: Option<()>,
-    ) -> Result<Vec<Released>, LedgerError> {
+    ) -> Result<Option<Stage>, LedgerError> {
         self.0.settle(tx, task, outcome, made).await
     }
 
@@ -155,12 +155,12 @@ impl Work for Script {
         task: &TaskRow,
         outcome: &Outcome,
         _: Option<()>,
-    ) -> Result<Vec<Released>, LedgerError> {
+    ) -> Result<Option<Stage>, LedgerError> {
         let status = match outcome {
             Outcome::Done if self.publish_next => {
                 let next = Task::new(task.task.video, Stage::Publish, tx.now());
                 tx.insert_task(&TaskRow { task: next, ..task.clone() }).await?;
-                return Ok(Vec::new());
+                return Ok(None);
             }
             Outcome::Done => {
                 self.done.lock().expect("lock").push(task.task.video);
@@ -168,10 +168,10 @@ impl Work for Script {
             }
             Outcome::Dead(_) => Status::Failed,
             Outcome::NeedsReview(_) => Status::NeedsReview,
-            Outcome::Retry(_) | Outcome::Parked { .. } => return Ok(Vec::new()),
+            Outcome::Retry(_) | Outcome::Parked { .. } => return Ok(None),
         };
         tx.patch_video(task.task.video, VideoPatch { status: Some(status), ..VideoPatch::default() }).await?;
-        Ok(Vec::new())
+        Ok(None)
     }
 
     async fn last(&self, _: &Tx, _: &TaskRow, reason: Reason) -> Result<Outcome, LedgerError> {

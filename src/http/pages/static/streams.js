@@ -57,7 +57,7 @@ function why(one) {
   if (one.lag === null) told.push("The lag is unknown: Redis can't count what its group has not read (the group is new, or the stream was trimmed).");
   if (one.waiting && !one.demand && !one.paused) told.push(`${count(one.waiting)} due, and none may start now: a limit or a pause of their account holds them.`);
   else if (one.waiting) told.push(`${count(one.waiting)} due and not yet on the stream: room there and limits let them go in turns.`);
-  if (one.parked) told.push(`${count(one.parked)} wait for a time to come (a backoff, a limit, an outage, when to post).`);
+  if (one.parked) told.push(`${count(one.parked)} ${one.parked === 1 ? "waits" : "wait"} for a time to come (a backoff, a limit, an outage, when to post).`);
   if (!told.length) told.push(one.running || one.queued ? "It moves." : "Nothing waits.");
   return told.join(" ");
 }
