@@ -115,15 +115,23 @@ mod tests {
                 }
             }
         };
-        let joined: Vec<_> = (0..5)
-            .map(|item| {
-                let (company, act) = (company.clone(), act());
-                tokio::spawn(async move { company.join(item, act).await })
-            })
-            .collect();
-        while company.waiting().items.len() < 4 {
-            tokio::task::yield_now().await;
-        }
+        let come = |item| {
+            let (company, act) = (company.clone(), act());
+            tokio::spawn(async move { company.join(item, act).await })
+        };
+        let until = async |waiting: usize| {
+            let stands = || {
+                let all = company.waiting();
+                all.under_way && all.items.len() == waiting
+            };
+            while !stands() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let mut joined = vec![come(0)];
+        until(0).await;
+        joined.extend((1..5).map(come));
+        until(4).await;
         gate.add_permits(9);
         let mut sizes = Vec::new();
         for one in joined {

@@ -260,7 +260,7 @@ async fn exit_codes_tell_scripts_what_happened() {
         (&["replay", "--stream", "video.uploaded", "--dry-run"], 0),
         (&["videos", "retry", &review, "--yes"], 1),
         (&["dead", "retry", &review, "--yes"], 1),
-        (&["replay", "--stream", "video.cooked"], 1),
+        (&["replay", "--stream", "video.cooked"], 2),
         (&["replay"], 2),
         (&["replay", "--stream", "video.edited", "--from", "yesterday"], 2),
         (&["replay", "--stream", "video.edited", "--from", "2h", &dead], 2),
