@@ -194,7 +194,7 @@ impl Ledger {
     pub async fn gather(&self) -> Result<Tx> {
         let mut tx = self.begin().await?;
         if let Connection::Transaction(_, gathered) = &mut tx.session.connection {
-            *gathered = Some(Mutex::new(Gathered::at(tx.now)));
+            *gathered = Some(Box::new(Mutex::new(Gathered::at(tx.now))));
         }
         Ok(tx)
     }
@@ -234,7 +234,7 @@ impl Deref for Ledger {
 
 enum Connection {
     Pool(DatabaseConnection, Gate),
-    Transaction(DatabaseTransaction, Option<Mutex<Gathered>>),
+    Transaction(DatabaseTransaction, Option<Box<Mutex<Gathered>>>),
 }
 
 /// Reads, either each by itself or inside a transaction.
