@@ -16,7 +16,7 @@ up: setup ## Run everything until Ctrl-C
 
 test: setup test-servers ## Run all tests
 	@# The benches run once and small, so that they can't rot.
-	$(CARGO) test --locked --quiet --bench streams --bench sizing --bench flow --bench speed
+	$(CARGO) test --locked --quiet --bench streams --bench sizing --bench speed
 	@# The torture's share comes first, since whoever reads the end looks for the summary of the suite.
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		$(CARGO) nextest run --locked --features torture --test torture && \
@@ -36,7 +36,6 @@ bench: setup test-servers ## Run the benches, write docs/figures/speed.md and th
 	@# SPEED_PAIRS (20) says how many pairs; `cargo bench --bench speed -- NAME` runs one row.
 	scripts/bench-servers.sh
 	$(CARGO) bench --locked --bench streams
-	FLOW_RESULTS=$(CURDIR)/docs/figures/flow.md $(CARGO) bench --locked --bench flow
 	SPEED_RESULTS=$(CURDIR)/docs/figures/speed.md SPEED_README=$(CURDIR)/README.md $(CARGO) bench --locked --bench speed
 
 sizing: setup ## Measure what one worker carries, as the tables of docs/sizing.md

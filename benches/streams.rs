@@ -16,10 +16,6 @@ use subiteya::child::{Contained, Limits, Running, find};
 use subiteya::event::{Entry, Stage, TaskId, TraceId, VideoId};
 use subiteya::stream::{Meter, Options, Reader, Streams};
 
-/// Videos a second through two streams of one Redis 7.0, by raw sockets that pipeline and know nothing else: what the server
-/// itself could do on a machine of two cores.
-const CEILING: f64 = 113_000.0;
-
 /// Entries of one read and of one acknowledgement.
 const BATCH: u64 = 100;
 
@@ -41,8 +37,6 @@ async fn main() -> Result<()> {
     println!("streams: engine     {ours:>9.0} entries/s (median)");
     println!("streams: bare fred  {bare:>9.0} entries/s (median)");
     println!("streams: ratio      {:>9.2}", ours / bare);
-    // A video is an entry on each of two streams.
-    println!("streams: as videos  {:>9.0} a second, {:.0} % of {CEILING}", ours / 2.0, ours / 2.0 / CEILING * 100.0);
     let latency = round_trip(&url, if full { 500 } else { 20 }).await?;
     println!("streams: append to delivery, blocked reader: p50 {:.2} ms, p99 {:.2} ms", latency.0, latency.1);
     Ok(())

@@ -12,7 +12,6 @@ mod m0006_creators;
 mod m0007_refusals;
 mod m0011_metrics;
 mod m0012_samples;
-mod m0013_fewer_indexes;
 mod m0014_usage_days;
 
 pub(crate) struct Migrator;
@@ -30,7 +29,6 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_refusals::Refusals),
             Box::new(m0011_metrics::Metrics),
             Box::new(m0012_samples::Samples),
-            Box::new(m0013_fewer_indexes::FewerIndexes),
             Box::new(m0014_usage_days::UsageDays),
         ]
     }
@@ -48,7 +46,6 @@ pub(crate) fn lost_with(name: &str) -> &'static str {
         "m0007_refusals" => "what limits TikTok taught by refusing, and creators' posts of the last day",
         "m0011_metrics" => "what the counters of /metrics stand at: they begin at 0",
         "m0012_samples" => "what the streams looked like in the last week: the pages' charts begin anew",
-        "m0013_fewer_indexes" => "nothing but the speed of writing",
         "m0014_usage_days" => "how the days of this month differed: the forecast is without a range for three days",
         _ => "what it had added",
     }

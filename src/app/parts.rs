@@ -13,6 +13,7 @@ use crate::config::{Config, DatabaseUrl, EncryptionKeys, RedisUrl, StoreConfig, 
 use crate::ffmpeg::{self, Spool, Tools};
 use crate::ledger::{AccountState, Ledger, LedgerError, SchemaStanding};
 use crate::media::{Media, S3};
+use crate::relay::Dispatch;
 use crate::seal::KeyRing;
 use crate::stage::edit::Edit;
 use crate::stage::publish::Publisher;
@@ -197,18 +198,26 @@ pub(super) fn client(config: &TikTokConfig) -> Result<Client, Failure> {
     Client::new(config).map_err(|error| Failure::new(Exit::Configuration, error.to_string()))
 }
 
-pub(super) fn edit(config: &Config, ledger: &Ledger, media: &Media, tools: Tools) -> Edit {
-    Edit { ledger: ledger.clone(), media: media.clone(), tools, limit: config.stages.edit.limit }
+pub(super) fn edit(config: &Config, ledger: &Ledger, dispatch: &Dispatch, media: &Media, tools: Tools) -> Edit {
+    Edit {
+        ledger: ledger.clone(),
+        dispatch: dispatch.clone(),
+        media: media.clone(),
+        tools,
+        limit: config.stages.edit.limit,
+    }
 }
 
 pub(super) fn publisher(
     config: &Config,
     ledger: &Ledger,
+    dispatch: &Dispatch,
     media: &Media,
     (client, vault): (Client, Arc<Vault>),
 ) -> Publisher {
     Publisher {
         ledger: ledger.clone(),
+        dispatch: dispatch.clone(),
         media: media.clone(),
         tokens: Tokens::new(ledger.clone(), vault.clone(), client.clone()),
         client,

@@ -282,7 +282,7 @@ impl Process {
         let keys = self.config.keys.as_ref().ok_or_else(|| Failure::failed("ENCRYPTION_KEY is not set"))?;
         let vault = parts::vault(&self.config, &self.ledger, keys).await?;
         parts::opens_tokens(&self.config, &self.ledger, &vault).await?;
-        Ok(parts::publisher(&self.config, &self.ledger, &self.media, (client, vault)))
+        Ok(parts::publisher(&self.config, &self.ledger, &self.dispatch, &self.media, (client, vault)))
     }
 }
 

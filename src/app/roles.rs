@@ -52,7 +52,7 @@ pub(super) async fn work(config: Config, workers: Workers) -> Result<(), Failure
     }
     if let Some(tools) = tools {
         process.tend_spool(&tools);
-        let edit = parts::edit(&process.config, &process.ledger, &process.media, tools);
+        let edit = parts::edit(&process.config, &process.ledger, &process.dispatch, &process.media, tools);
         process.edit(edit);
     }
     if workers.stages().contains(&Stage::Publish) {

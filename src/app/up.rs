@@ -48,7 +48,7 @@ pub(super) async fn up(mut config: Config) -> Result<(), Failure> {
     process.webhooks().await?;
     process.upkeep();
     process.tend_spool(&tools);
-    let edit = parts::edit(&process.config, &process.ledger, &process.media, tools);
+    let edit = parts::edit(&process.config, &process.ledger, &process.dispatch, &process.media, tools);
     process.edit(edit);
     let tiktok = process.config.tiktok.clone().ok_or_else(|| Failure::failed("nothing is known of TikTok"))?;
     let publisher = process.publisher(parts::client(&tiktok)?).await?;

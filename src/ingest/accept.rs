@@ -3,21 +3,25 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::check::probe;
 use super::draft::About;
 use super::form::Wish;
-use super::intake::{KEY_LIFE_MS, New, NotWritten, Written};
 use super::{Refusal, Uploader, whole_brand};
 use crate::access::hex;
 use crate::creator;
-use crate::event::{TraceId, VideoId};
-use crate::ledger::{Account, Ledger, Role, Status, Video};
+use crate::event::{Stage, TraceId, VideoId};
+use crate::ledger::{Account, Ledger, Role, Status, TaskRow, Video};
 use crate::media::{self, Media, Stored, Upload};
 use crate::metrics::metrics;
+use crate::task::Task;
 use crate::torture::{self, Point};
 use crate::trace::{self, Kind, Parent, Span, SpanId, Told};
+
+/// How long an `Idempotency-Key` is remembered.
+const KEY_LIFE_MS: i64 = 24 * 3600 * 1000;
 
 /// A video that is in the ledger now, or was already.
 #[derive(Debug)]
@@ -144,6 +148,7 @@ async fn commit(
         }
         None => None,
     };
+    let tx = ingest.ledger.begin().await?;
     let video = Video {
         id: about.id,
         trace: about.parent.map_or_else(TraceId::new, |parent| parent.trace),
@@ -168,21 +173,35 @@ async fn commit(
         post_ids: Vec::new(),
         post_url: None,
         reason: None,
-        created_at: now,
-        updated_at: now,
+        created_at: tx.now(),
+        updated_at: tx.now(),
         ended_at: None,
     };
-    let key = request.key.clone().map(|key| (key, request.fingerprint.clone()));
-    match ingest.intake.commit(New { video, creator: account.open_id, key }).await {
-        Ok(Written::Committed(video)) => Ok(Accepted { video: *video, repeated: false }),
-        // A request with the same key was committed while this one was on its way.
-        Ok(Written::KeyTaken) => {
+    if let Some(key) = &request.key {
+        let since = tx.now() - KEY_LIFE_MS;
+        if !tx.remember_request(&request.user, key, &request.fingerprint, video.id, since).await? {
+            // A request with the same key was committed while this one was on its way.
+            drop(tx);
             let video = earlier(&ingest.ledger, request).await?.ok_or(Refusal::KeyReused)?;
-            Ok(Accepted { video, repeated: true })
+            return Ok(Accepted { video, repeated: true });
         }
-        Err(NotWritten::Ledger(error)) => Err(Refusal::Ledger(error)),
-        Err(NotWritten::Uncertain(error)) => Err(Refusal::Uncertain(error)),
     }
+    tx.insert_video(&video).await?;
+    let task = Task::new(video.id, Stage::Edit, tx.now());
+    let row = TaskRow { task, account: account.id, creator: account.open_id, priority: video.priority.as_number() };
+    tx.insert_task(&row).await?;
+    let detail = json!({ "size": stored.size, "sha256": video.source_sha256 });
+    tx.note(video.id, None, "uploaded", detail).await?;
+    let released = ingest.dispatch.release(&tx, Stage::Edit).await?;
+    torture::at(Point::IngestWriting);
+    tx.commit().await.map_err(
+        |error| {
+            if error.was_answered() { Refusal::Ledger(error) } else { Refusal::Uncertain(error) }
+        },
+    )?;
+    torture::at(Point::IngestCommitted);
+    ingest.dispatch.append(&released).await;
+    Ok(Accepted { video, repeated: false })
 }
 
 /// The root of the video's trace, from the request's beginning to the ledger's time of the commit.

@@ -11,14 +11,12 @@ mod brand;
 mod check;
 mod draft;
 mod form;
-mod intake;
 mod refusal;
 
 pub use accept::Accepted;
 pub use brand::whole_brand;
 pub use check::watermark;
 pub use draft::{Draft, FIELDS, FILE_FIELDS, MAX_CAPTIONS, MAX_FIELD};
-pub use intake::{Intake, New, NotWritten, Written};
 pub use refusal::Refusal;
 
 use std::sync::Arc;
@@ -43,7 +41,7 @@ pub struct Uploader {
 pub struct Ingest {
     ledger: Ledger,
     media: Media,
-    intake: Intake,
+    dispatch: Dispatch,
     tools: Arc<Tools>,
     max_upload: u64,
     /// Acceptances under way: a shutdown waits for them.
@@ -61,9 +59,8 @@ fn turns() -> usize {
 impl Ingest {
     /// `max_upload` is the largest file, in bytes.
     pub fn new(ledger: Ledger, media: Media, dispatch: Dispatch, tools: Arc<Tools>, max_upload: u64) -> Self {
-        let intake = Intake::new(ledger.clone(), dispatch);
         let turns = Arc::new(Semaphore::new(turns()));
-        Self { ledger, media, intake, tools, max_upload, accepting: TaskTracker::new(), turns }
+        Self { ledger, media, dispatch, tools, max_upload, accepting: TaskTracker::new(), turns }
     }
 
     pub fn max_upload(&self) -> u64 {

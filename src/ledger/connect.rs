@@ -11,12 +11,11 @@ use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend, DbErr, Ru
 use super::clock::Clock;
 use super::gate::Gate;
 use super::schema::{self, SchemaStanding};
-use super::turnstile::Turnstile;
 use super::{Connection, Inner, Ledger, LedgerError, Session, Tx, foreign, said};
 use crate::outage::Outage;
 
 /// How long a statement waits for another process' write on SQLite before it gives up.
-pub(super) const BUSY: Duration = Duration::from_secs(15);
+const BUSY: Duration = Duration::from_secs(15);
 /// How long one waits for a connection of the pool, or for a new one. With a statement's own bound this stays below what an
 /// HTTP request may take, so that a request that finds no database is told so.
 const ACQUIRE: Duration = Duration::from_secs(12);
@@ -28,9 +27,6 @@ const IDLE: Duration = Duration::from_secs(1);
 const RETURN: Duration = Duration::from_secs(2);
 /// How long one that is looked at may take to answer: all of a pool's dead ones are found out within [`ACQUIRE`].
 const LOOK: Duration = Duration::from_secs(1);
-
-/// What a connection keeps prepared: all that a busy process sends.
-const STATEMENTS: usize = 300;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -55,7 +51,7 @@ impl Ledger {
     pub async fn open(url: &str) -> Result<Self, ConnectError> {
         let (reads, writer) = connect(url, As::Owner).await?;
         schema::migrate_up(url, &writer).await?;
-        Ok(Self::assemble(reads, writer, As::Owner, Self::turnstile(url)).await?)
+        Ok(Self::assemble(reads, writer, As::Owner).await?)
     }
 
     /// The same ledger by another clock, which its owner turns: a day passes as fast as it is worked off. For simulations;
@@ -75,23 +71,13 @@ impl Ledger {
         let (reads, writer) = connect(url, As::Guest).await?;
         let standing = schema::standing(url, &reads).await?;
         let ledger = match standing {
-            SchemaStanding::Current => Some(Self::assemble(reads, writer, As::Guest, None).await?),
+            SchemaStanding::Current => Some(Self::assemble(reads, writer, As::Guest).await?),
             _ => None,
         };
         Ok((standing, ledger))
     }
 
-    /// None where its file can't be made: then SQLite's own waiting has to do.
-    fn turnstile(url: &str) -> Option<Turnstile> {
-        Turnstile::beside(&sqlite_path(url)?).ok()
-    }
-
-    async fn assemble(
-        reads: DatabaseConnection,
-        writer: DatabaseConnection,
-        who: As,
-        turnstile: Option<Turnstile>,
-    ) -> super::Result<Self> {
+    async fn assemble(reads: DatabaseConnection, writer: DatabaseConnection, who: As) -> super::Result<Self> {
         let backend = writer.get_database_backend();
         let reading = Arc::new(Outage::of("reading from the database"));
         let writing = Arc::new(Outage::of("writing to the database"));
@@ -106,13 +92,12 @@ impl Ledger {
                 clock: Clock::Database,
                 writing: writing.clone(),
                 gate: Gate::default(),
-                turnstile: None,
             }),
         };
         if backend == DbBackend::Sqlite && who == As::Guest {
             let clock = Clock::as_it_stands(&ledger).await?;
             let reads = Session { connection: Connection::Pool(reads, Gate::default()), backend, outage: reading };
-            ledger.inner = Arc::new(Inner { reads, writer, clock, writing, gate: Gate::default(), turnstile: None });
+            ledger.inner = Arc::new(Inner { reads, writer, clock, writing, gate: Gate::default() });
         } else if backend == DbBackend::Sqlite {
             // The first transaction finds the clock that the others will read, so it has none yet itself.
             let options = sea_orm::TransactionOptions {
@@ -120,13 +105,13 @@ impl Ledger {
                 ..Default::default()
             };
             let transaction = writer.begin_with_options(options).await?;
-            let connection = Connection::Transaction(transaction, None);
-            let tx = Tx { session: Session { connection, backend, outage: writing.clone() }, now: 0, _turn: None };
+            let connection = Connection::Transaction(transaction);
+            let tx = Tx { session: Session { connection, backend, outage: writing.clone() }, now: 0 };
             let clock = Clock::since_boot(&tx).await?;
             tx.commit().await?;
             let connection = Connection::Pool(reads, Gate::default());
             let reads = Session { connection, backend, outage: reading };
-            ledger.inner = Arc::new(Inner { reads, writer, clock, writing, gate: Gate::default(), turnstile });
+            ledger.inner = Arc::new(Inner { reads, writer, clock, writing, gate: Gate::default() });
         }
         Ok(ledger)
     }
@@ -169,13 +154,11 @@ pub(super) async fn connect(url: &str, who: As) -> Result<(DatabaseConnection, D
             .sqlx_logging(false)
             .map_sqlx_sqlite_opts(move |sqlite| {
                 let sqlite = sqlite.synchronous(SqliteSynchronous::Full).busy_timeout(BUSY);
-                let sqlite = sqlite.statement_cache_capacity(STATEMENTS);
                 match who {
                     As::Owner => sqlite.create_if_missing(true).journal_mode(SqliteJournalMode::Wal),
                     As::Guest => sqlite.create_if_missing(false),
                 }
             })
-            .map_sqlx_postgres_opts(|postgres| postgres.statement_cache_capacity(STATEMENTS))
             .map_sqlx_sqlite_pool_opts(|pool| pool.after_release(|connection, _| Box::pin(is_outside(connection))))
             .map_sqlx_postgres_pool_opts(|pool| {
                 // A connection whose server is gone without a word would keep its place in the pool until TCP gives up.

@@ -4,9 +4,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use sea_orm::Value;
-
-use super::{Result, Session, Tx, json, parsed_option, places};
+use super::{Result, Session, Tx, json, parsed_option};
 use crate::event::{Stage, VideoId};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -63,31 +61,6 @@ impl Session {
     }
 }
 
-pub(super) const COLUMNS: &str = "id, video_id, at, stage, event, detail";
-
-/// A line to be written.
-pub(super) struct Note {
-    id: String,
-    video: VideoId,
-    at: i64,
-    stage: Option<Stage>,
-    event: String,
-    detail: String,
-}
-
-impl Note {
-    pub(super) fn values(&self) -> Vec<Value> {
-        vec![
-            self.id.as_str().into(),
-            self.video.to_string().into(),
-            self.at.into(),
-            self.stage.map(Stage::as_str).into(),
-            self.event.as_str().into(),
-            self.detail.as_str().into(),
-        ]
-    }
-}
-
 impl Tx {
     pub async fn note(
         &self,
@@ -96,20 +69,15 @@ impl Tx {
         event: &str,
         detail: serde_json::Value,
     ) -> Result<()> {
-        let note = Note {
-            id: format!("{:015}-{}", self.now, uuid::Uuid::now_v7().simple()),
-            video,
-            at: self.now,
-            stage,
-            event: event.to_owned(),
-            detail: detail.to_string(),
-        };
-        if let Some(mut gathered) = self.gathered() {
-            gathered.note(note);
-            return Ok(());
-        }
-        let values = note.values();
-        let sql = format!("insert into history ({COLUMNS}) values ({})", places(0, values.len()));
-        self.run_one(&sql, values).await
+        let sql = "insert into history (id, video_id, at, stage, event, detail) values ($1, $2, $3, $4, $5, $6)";
+        let values = [
+            format!("{:015}-{}", self.now, uuid::Uuid::now_v7().simple()).into(),
+            video.to_string().into(),
+            self.now.into(),
+            stage.map(Stage::as_str).into(),
+            event.into(),
+            detail.to_string().into(),
+        ];
+        self.run_one(sql, values).await
     }
 }

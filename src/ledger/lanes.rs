@@ -17,9 +17,6 @@ use crate::task::HANDED_BACK;
 
 const DAY: i64 = 24 * 3600 * 1000;
 
-/// Accounts that are asked for in one statement.
-const STEP: usize = 50;
-
 /// More than any creator has out.
 const UNLIMITED: i64 = 1_000_000;
 
@@ -171,7 +168,16 @@ impl Session {
         for row in self.all(&sql, [stage.as_str().into(), now.into()]).await? {
             heads.extend(row.try_get::<Option<String>>("", "head")?);
         }
-        let open = open(stage);
+        let open = match stage {
+            Stage::Edit | Stage::Confirm => String::new(),
+            Stage::Publish => format!(
+                "and exists (select 1 from accounts a where a.id = h.account_id and a.state = 'ACTIVE')
+                 and not exists (select 1 from limits c where c.name = 'publish/' || h.creator
+                    and (c.closed_until > $2 or c.open_at > $2 and $3 < {UNLIMITED}))
+                 and (not exists (select 1 from limits c where c.name = 'newcomers' and c.closed_until > $2)
+                    or exists (select 1 from limits c where c.name = 'publish/' || h.creator and c.posted_at > $2 - {DAY}))"
+            ),
+        };
         // By their ids and not by a join, for which PostgreSQL would read all tasks.
         for heads in heads.chunks(500) {
             let mut values: Vec<Value> = vec![stage.as_str().into(), now.into()];
@@ -213,32 +219,20 @@ impl Session {
     }
 
     /// Who has how many out that have not taken their permit.
-    pub(super) async fn out_by_creator(&self, stage: Stage) -> Result<HashMap<String, i64>> {
-        // By the name's copy: in the names' own order SQLite would read all of the stage.
-        let sql = "select min(creator) as creator, count(*) as number from tasks
-                   where stage = $1 and state in ('queued', 'running') and permitted = 0 group by creator || ''";
-        let rows = self.all_as_stored(sql, [stage.as_str().into()]).await?;
-        rows.iter().map(|row| Ok((row.try_get("", "creator")?, row.try_get("", "number")?))).collect()
+    async fn out_by_creator(&self, stage: Stage) -> Result<HashMap<String, i64>> {
+        // Counted here: SQLite would group by reading all of the stage in the order of its creators.
+        let sql = "select creator from tasks where stage = $1 and state in ('queued', 'running') and permitted = 0";
+        let mut out = HashMap::new();
+        for row in self.all(sql, [stage.as_str().into()]).await? {
+            *out.entry(row.try_get("", "creator")?).or_default() += 1;
+        }
+        Ok(out)
     }
 }
 
 /// What has its publish id resumes, and stands in no lane.
 const NEEDS_PERMIT: &str =
     "(t.seq = 0 or (select r.publish_id from publications r where r.video_id = t.video_id) is null)";
-
-/// What of its account and creator lets a task `h` go now, besides a pause. `$2` is now, `$3` the limit of each creator.
-fn open(stage: Stage) -> String {
-    match stage {
-        Stage::Edit | Stage::Confirm => String::new(),
-        Stage::Publish => format!(
-            "and exists (select 1 from accounts a where a.id = h.account_id and a.state = 'ACTIVE')
-             and not exists (select 1 from limits c where c.name = 'publish/' || h.creator
-                and (c.closed_until > $2 or c.open_at > $2 and $3 < {UNLIMITED}))
-             and (not exists (select 1 from limits c where c.name = 'newcomers' and c.closed_until > $2)
-                or exists (select 1 from limits c where c.name = 'publish/' || h.creator and c.posted_at > $2 - {DAY}))"
-        ),
-    }
-}
 
 const NOT_PAUSED: &str = "not exists (select 1 from pauses p
     where p.name = 'account/' || h.account_id and coalesce(p.until_at, $2 + 1) > $2)";
@@ -308,49 +302,6 @@ impl Search<'_> {
 }
 
 impl Tx {
-    /// Whether each of these may go now, account and creator, so many of each.
-    pub(super) async fn all_open(&self, stage: Stage, room: Room, wanted: &[(&str, &str)]) -> Result<bool> {
-        let most = room.per_creator.unwrap_or(UNLIMITED).min(room.at_once.unwrap_or(UNLIMITED));
-        let out = if most < UNLIMITED { self.out_by_creator(stage).await? } else { HashMap::new() };
-        let mut creators: HashMap<&str, i64> = HashMap::new();
-        for (_, creator) in wanted {
-            *creators.entry(creator).or_default() += 1;
-        }
-        if creators.iter().any(|(&creator, wanted)| out.get(creator).copied().unwrap_or(0) + wanted > most) {
-            return Ok(false);
-        }
-        let mut accounts = wanted.to_vec();
-        accounts.sort_unstable();
-        accounts.dedup();
-        for accounts in accounts.chunks(STEP) {
-            let mut values: Vec<Value> = vec![stage.as_str().into(), self.now().into()];
-            if stage == Stage::Publish {
-                values.push(room.per_creator.unwrap_or(UNLIMITED).into());
-            }
-            // Filled up to a step with the last one, so that there are few statements.
-            let size = if accounts.len() == 1 { 1 } else { STEP };
-            let filled =
-                accounts.iter().chain(std::iter::repeat_n(&accounts[accounts.len() - 1], size - accounts.len()));
-            let mut rows = Vec::with_capacity(size);
-            for (account, creator) in filled {
-                let place = values.len();
-                rows.push(format!("(cast(${} as text), cast(${} as text))", place + 1, place + 2));
-                values.extend([Value::from(*account), Value::from(*creator)]);
-            }
-            let sql = format!(
-                "with h (account_id, creator) as (values {}) select count(*) as number from h
-                 where cast($1 as text) is not null and {NOT_PAUSED} {}",
-                rows.join(", "),
-                open(stage)
-            );
-            let open: i64 = self.one(&sql, values).await?.map_or(Ok(0), |row| row.try_get("", "number"))?;
-            if usize::try_from(open).ok() != Some(size) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
     async fn lane(&self, stage: Stage, priority: usize, account: &str, most: usize) -> Result<Vec<Due>> {
         let sql = format!(
             "select t.id, t.due_at from tasks t where t.stage = $1 and t.state = 'waiting' and t.priority = $2

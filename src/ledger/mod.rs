@@ -12,7 +12,6 @@ mod accounts;
 mod checks;
 mod chores;
 mod clock;
-mod company;
 mod connect;
 mod connects;
 mod creators;
@@ -20,7 +19,6 @@ mod ended;
 mod entries;
 mod foreign;
 mod gate;
-mod gathered;
 mod history;
 mod keys;
 mod lanes;
@@ -37,14 +35,13 @@ mod samples;
 mod schema;
 mod settings;
 mod tasks;
-mod turnstile;
 mod usage;
 mod videos;
 mod webhooks;
 mod workers;
 
 use std::ops::Deref;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sea_orm::sqlx;
@@ -56,7 +53,6 @@ use sea_orm::{
 pub use accounts::{Account, AccountState, NewAccount, TokenPair};
 pub use checks::Needed;
 pub use clock::SystemClock;
-pub use company::Company;
 pub use connect::ConnectError;
 pub use connects::{Connecting, NewConnecting};
 pub use creators::KnownCreator;
@@ -79,8 +75,6 @@ pub use webhooks::{NewWebhook, Webhook};
 pub use workers::Worker;
 
 use gate::Gate;
-use gathered::Gathered;
-use turnstile::{Turn, Turnstile};
 
 use crate::metrics::metrics;
 use crate::outage::Outage;
@@ -146,12 +140,6 @@ impl LedgerError {
         !database.code().is_some_and(|code| code.len() < 5 && code.parse::<u32>().is_ok_and(|code| code & 0xff == 10))
     }
 
-    /// The same for others that failed with it: a database that is away. None: it may concern one of them alone.
-    pub fn to_others(&self) -> Option<Self> {
-        let Self::Unavailable(error) = self else { return None };
-        Some(Self::Unavailable(DbErr::Conn(sea_orm::RuntimeErr::Internal(said::by_database(error)))))
-    }
-
     /// One line of what could not be done, unless the ledger's own lines on its outage say it already.
     pub fn tell(&self, what: &str) {
         match self {
@@ -175,8 +163,6 @@ struct Inner {
     clock: clock::Clock,
     writing: Arc<Outage>,
     gate: Gate,
-    /// On SQLite.
-    turnstile: Option<Turnstile>,
 }
 
 impl Ledger {
@@ -190,15 +176,6 @@ impl Ledger {
         self.inner.reads.outage.calm_for().min(self.inner.writing.calm_for())
     }
 
-    /// A transaction over many videos, which reads ahead and writes behind (see [`gathered`]).
-    pub async fn gather(&self) -> Result<Tx> {
-        let mut tx = self.begin().await?;
-        if let Connection::Transaction(_, gathered) = &mut tx.session.connection {
-            *gathered = Some(Box::new(Mutex::new(Gathered::at(tx.now))));
-        }
-        Ok(tx)
-    }
-
     pub async fn begin(&self) -> Result<Tx> {
         let options = match self.inner.reads.backend {
             DbBackend::Sqlite => TransactionOptions {
@@ -210,18 +187,14 @@ impl Ledger {
         let (backend, outage) = (self.inner.reads.backend, self.inner.writing.clone());
         let _asking = self.inner.gate.pass(backend, &outage).await?;
         let asked = Instant::now();
-        let turn = match &self.inner.turnstile {
-            Some(turnstile) => Some(turnstile.pass(connect::BUSY).await),
-            None => None,
-        };
         let transaction = bounded(backend, &outage, self.inner.writer.begin_with_options(options)).await?;
         if asked.elapsed() > LATE {
             outage.stumbled();
         }
         metrics().waited_to_write(asked.elapsed());
-        let session = Session { connection: Connection::Transaction(transaction, None), backend, outage };
+        let session = Session { connection: Connection::Transaction(transaction), backend, outage };
         let now = self.inner.clock.now_in(&session).await?;
-        Ok(Tx { session, now, _turn: turn })
+        Ok(Tx { session, now })
     }
 }
 
@@ -234,7 +207,7 @@ impl Deref for Ledger {
 
 enum Connection {
     Pool(DatabaseConnection, Gate),
-    Transaction(DatabaseTransaction, Option<Box<Mutex<Gathered>>>),
+    Transaction(DatabaseTransaction),
 }
 
 /// Reads, either each by itself or inside a transaction.
@@ -272,24 +245,15 @@ impl Session {
         let statement = self.statement(sql, values);
         match &self.connection {
             Connection::Pool(pool, gate) => self.read(gate, pool.query_one_raw(statement)).await,
-            Connection::Transaction(transaction, _) => {
-                self.settled_for(sql).await?;
-                self.bounded(transaction.query_one_raw(statement)).await
-            }
+            Connection::Transaction(transaction) => self.bounded(transaction.query_one_raw(statement)).await,
         }
     }
 
     async fn all(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<Vec<QueryResult>> {
-        self.settled_for(sql).await?;
-        self.all_as_stored(sql, values).await
-    }
-
-    /// Without what a gathering transaction has not written yet.
-    async fn all_as_stored(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<Vec<QueryResult>> {
         let statement = self.statement(sql, values);
         match &self.connection {
             Connection::Pool(pool, gate) => self.read(gate, pool.query_all_raw(statement)).await,
-            Connection::Transaction(transaction, _) => self.bounded(transaction.query_all_raw(statement)).await,
+            Connection::Transaction(transaction) => self.bounded(transaction.query_all_raw(statement)).await,
         }
     }
 
@@ -308,7 +272,7 @@ impl Session {
     /// What a row that is read to be written carries on PostgreSQL. SQLite's writer is alone already.
     fn for_update(&self) -> &'static str {
         match (self.backend, &self.connection) {
-            (DbBackend::Postgres, Connection::Transaction(..)) => " for update",
+            (DbBackend::Postgres, Connection::Transaction(_)) => " for update",
             _ => "",
         }
     }
@@ -331,8 +295,6 @@ impl Session {
 pub struct Tx {
     session: Session,
     now: i64,
-    /// After the session, which ends first.
-    _turn: Option<Turn>,
 }
 
 impl Tx {
@@ -341,9 +303,8 @@ impl Tx {
     }
 
     pub async fn commit(self) -> Result<()> {
-        self.write_behind().await?;
-        let Tx { session: Session { connection, backend, outage }, _turn, .. } = self;
-        if let Connection::Transaction(transaction, _) = connection {
+        let Session { connection, backend, outage } = self.session;
+        if let Connection::Transaction(transaction) = connection {
             bounded(backend, &outage, transaction.commit()).await?;
             outage.worked();
         }
@@ -353,12 +314,7 @@ impl Tx {
     async fn run(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<u64> {
         let statement = self.statement(sql, values);
         let done: ExecResult = match &self.session.connection {
-            Connection::Transaction(transaction, _) => {
-                self.settled_for(sql).await?;
-                let done = self.bounded(transaction.execute_raw(statement)).await?;
-                self.forget_what(sql);
-                done
-            }
+            Connection::Transaction(transaction) => self.bounded(transaction.execute_raw(statement)).await?,
             Connection::Pool(pool, _) => self.bounded(pool.execute_raw(statement)).await?,
         };
         Ok(done.rows_affected())

@@ -1,7 +1,5 @@
 //! What a person has paused: `stage/edit`, `stage/publish`, `account/<id>`.
 
-use std::collections::HashSet;
-
 use sea_orm::QueryResult;
 
 use super::{Result, Session, Tx};
@@ -56,15 +54,6 @@ impl super::Ledger {
 impl Tx {
     pub async fn paused(&self, name: &str) -> Result<Option<Pause>> {
         self.pause_at(name, self.now).await
-    }
-
-    /// The accounts that are paused: few, since a person does it.
-    pub async fn accounts_paused(&self) -> Result<HashSet<String>> {
-        let sql =
-            format!("select {COLUMNS} from pauses where name like 'account/%' and coalesce(until_at, $1 + 1) > $1");
-        let rows = self.all(&sql, [self.now.into()]).await?;
-        let names = rows.iter().map(|row| Ok(read(row)?.name));
-        names.map(|name: Result<String>| Ok(name?.trim_start_matches("account/").to_owned())).collect()
     }
 
     pub async fn put_pause(&self, pause: &Pause) -> Result<()> {

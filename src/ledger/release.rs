@@ -12,11 +12,9 @@
 //!
 //! [`lanes`]: super::lanes
 
-use std::collections::HashMap;
-
-use super::tasks::{Released, TaskRow};
+use super::tasks::Released;
 use super::{LedgerError, Pause, Result, Tx};
-use crate::event::{Entry, Stage, TaskId, TraceId};
+use crate::event::{Entry, Stage, TaskId};
 use crate::task::{HANDED_BACK, Task};
 
 /// How much may be out on a stage's stream at once.
@@ -95,9 +93,6 @@ pub fn interleave(passes: &mut [i64; 3], due: &[Releasable], room: usize) -> Vec
 impl Tx {
     /// Releases what is due and has room, in order. The caller commits, then appends.
     pub async fn release(&self, stage: Stage, room: Room) -> Result<Vec<Released>> {
-        if let Some(released) = self.release_new(stage, room).await? {
-            return Ok(released);
-        }
         if self.paused(&Pause::name_of_stage(stage)).await?.is_some()
             || self.free(stage, room).await? == 0
             || self.due(stage, self.now, 1).await?.is_empty()
@@ -138,44 +133,6 @@ impl Tx {
         Ok(released)
     }
 
-    /// What a gathering transaction has just made goes out as it is written, where nothing stands before it and there is
-    /// room for all. None: it has to take its turn.
-    async fn release_new(&self, stage: Stage, room: Room) -> Result<Option<Vec<Released>>> {
-        let new = self.gathered().map(|gathered| gathered.new_and_due(stage)).unwrap_or_default();
-        if new.is_empty() || room.permits.is_some() || self.paused(&Pause::name_of_stage(stage)).await?.is_some() {
-            return Ok(None);
-        }
-        let waits = format!(
-            "select 1 as one from tasks where stage = $1 and state = 'waiting' and due_at > {HANDED_BACK} and due_at <= $2 limit 1"
-        );
-        if !self.all_as_stored(&waits, [stage.as_str().into(), self.now.into()]).await?.is_empty() {
-            return Ok(None);
-        }
-        let traces = self.gathered().map(|gathered| {
-            new.iter().map(|row| Some(gathered.video(row.task.video)?.trace)).collect::<Option<Vec<_>>>()
-        });
-        let Some(traces) = traces.flatten() else { return Ok(None) };
-        // From here on one release of a stage at a time.
-        let mut passes = self.passes(stage).await?;
-        let wanted: Vec<(&str, &str)> = new.iter().map(|row| (row.account.as_str(), row.creator.as_str())).collect();
-        if self.free(stage, room).await? < new.len() || !self.all_open(stage, room, &wanted).await? {
-            return Ok(None);
-        }
-        let by_task: HashMap<TaskId, (&TaskRow, TraceId)> =
-            new.iter().zip(traces).map(|(row, trace)| (row.task.id, (row, trace))).collect();
-        let chosen = interleave(&mut passes, &in_turns(&new), new.len());
-        self.put_passes(stage, passes).await?;
-        let mut seq = self.count_releases(chosen.len()).await?;
-        let mut released = Vec::with_capacity(chosen.len());
-        for (row, trace) in chosen.iter().filter_map(|id| by_task.get(id)) {
-            let Ok(queued) = row.task.release(seq, self.now) else { continue };
-            self.put_task(&row.task, &queued).await?;
-            released.push(Released { stage, entry: Entry { task: row.task.id, video: row.task.video, trace: *trace } });
-            seq += 1;
-        }
-        Ok(Some(released))
-    }
-
     /// Releases one that was just handed back, if nothing stands before it on the stream: a reader that waits gets it at
     /// once. Otherwise the next free worker takes it from the ledger.
     pub async fn release_handed_back(&self, task: &Task) -> Result<Option<Released>> {
@@ -195,8 +152,7 @@ impl Tx {
 
     async fn free(&self, stage: Stage, room: Room) -> Result<usize> {
         let sql = "select count(*) as number from tasks where stage = $1 and state = 'queued'";
-        let out = self.all_as_stored(sql, [stage.as_str().into()]).await?;
-        let out: i64 = out.first().map_or(Ok(0), |row| row.try_get("", "number"))?;
+        let out: i64 = self.one(sql, [stage.as_str().into()]).await?.map_or(Ok(0), |row| row.try_get("", "number"))?;
         Ok(usize::try_from(room.queued - out).unwrap_or(0))
     }
 
@@ -239,20 +195,6 @@ impl Tx {
         self.run(sql, [stage.as_str().into(), passes[0].into(), passes[1].into(), passes[2].into()]).await?;
         Ok(())
     }
-}
-
-/// Each creator's first, then each one's second, and so on.
-fn in_turns(rows: &[TaskRow]) -> Vec<Releasable> {
-    let mut turns: HashMap<&str, usize> = HashMap::new();
-    let mut due: Vec<(usize, Releasable)> = Vec::with_capacity(rows.len());
-    for row in rows {
-        let turn = turns.entry(row.creator.as_str()).or_default();
-        let priority = usize::try_from(row.priority).unwrap_or(2).min(2);
-        due.push((*turn, Releasable { task: row.task.id, priority, resumes: false }));
-        *turn += 1;
-    }
-    due.sort_by_key(|(turn, _)| *turn);
-    due.into_iter().map(|(_, one)| one).collect()
 }
 
 /// More than this is no longer counted: nobody starts so many workers.

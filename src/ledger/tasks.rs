@@ -45,18 +45,12 @@ pub(super) const COLUMNS: &str = "id, video_id, stage, account_id, creator, prio
 
 impl Session {
     pub async fn task(&self, id: TaskId) -> Result<Option<TaskRow>> {
-        if let Some(known) = self.gathered().and_then(|gathered| gathered.task(id)) {
-            return Ok(Some(known));
-        }
         self.lock_video("(select video_id from tasks where id = $1)", id.to_string()).await?;
         let sql = format!("select {COLUMNS} from tasks where id = $1{}", self.for_update());
         self.one(&sql, [id.to_string().into()]).await?.as_ref().map(read).transpose()
     }
 
     pub async fn task_of(&self, video: VideoId, stage: Stage) -> Result<Option<TaskRow>> {
-        if let Some(known) = self.gathered().and_then(|gathered| gathered.task_of(video, stage)) {
-            return Ok(known);
-        }
         self.lock_video("$1", video.to_string()).await?;
         let sql = format!("select {COLUMNS} from tasks where video_id = $1 and stage = $2{}", self.for_update());
         self.one(&sql, [video.to_string().into(), stage.as_str().into()]).await?.as_ref().map(read).transpose()
@@ -331,94 +325,43 @@ fn whole_millisecond(entry: &str) -> String {
 
 impl Tx {
     pub async fn insert_task(&self, row: &TaskRow) -> Result<()> {
-        if let Some(mut gathered) = self.gathered() {
-            gathered.insert_task(row);
-            return Ok(());
-        }
-        let values = values(row);
-        let sql = format!("insert into tasks ({WRITTEN}) values ({})", places(0, values.len()));
-        self.run_one(&sql, values).await
+        let task = &row.task;
+        let sql = "insert into tasks (id, video_id, stage, account_id, creator, priority, state, due_at, wait_code, wait_text, seq, queued_at,
+                   entry, started_at, holder, attempts, takeovers, token, lease_until, permitted)
+                   values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, 0)";
+        let mut values: Vec<Value> = vec![
+            task.id.to_string().into(),
+            task.video.to_string().into(),
+            task.stage.as_str().into(),
+            row.account.as_str().into(),
+            row.creator.as_str().into(),
+            row.priority.into(),
+        ];
+        values.extend(moving(task));
+        self.run_one(sql, values).await
     }
 
     /// Writes the new row where the old one still stands.
     pub async fn put_task(&self, old: &Task, new: &Task) -> Result<()> {
-        if let Some(mut gathered) = self.gathered() {
-            return gathered.put_task(old, new);
-        }
         let sql = "update tasks set state = $1, due_at = $2, wait_code = $3, wait_text = $4, seq = $5, queued_at = $6, entry = $7,
                    started_at = $8, holder = $9, attempts = $10, takeovers = $11, token = $12, lease_until = $13,
                    permitted = case when seq = $5 and $1 = 'running' then permitted else 0 end
                    where id = $14 and state = $15 and seq = $16 and lease_until = $17 and coalesce(token, '') = $18";
-        self.run_one(sql, moved(old, new)).await
+        let mut values = moving(new);
+        values.extend([
+            old.id.to_string().into(),
+            old.state.as_str().into(),
+            old.seq.into(),
+            old.lease_until.into(),
+            old.token.map(|token| token.to_string()).unwrap_or_default().into(),
+        ]);
+        self.run_one(sql, values).await
     }
 
     /// This run has taken its permit.
     pub async fn mark_permitted(&self, id: TaskId) -> Result<()> {
-        if let Some(mut gathered) = self.gathered() {
-            gathered.mark_permitted(id);
-            return Ok(());
-        }
         self.run_one("update tasks set permitted = 1 where id = $1", [id.to_string().into()]).await
     }
-}
-
-/// What a row is written with.
-pub(super) const WRITTEN: &str = "id, video_id, stage, account_id, creator, priority, state, due_at, wait_code, wait_text, seq, queued_at, entry, started_at, holder, attempts, takeovers, token, lease_until, permitted";
-
-pub(super) fn values(row: &TaskRow) -> Vec<Value> {
-    let task = &row.task;
-    let mut values: Vec<Value> = vec![
-        task.id.to_string().into(),
-        task.video.to_string().into(),
-        task.stage.as_str().into(),
-        row.account.as_str().into(),
-        row.creator.as_str().into(),
-        row.priority.into(),
-    ];
-    values.extend(moving(task));
-    values.push(0_i64.into());
-    values
-}
-
-/// The same as [`Tx::put_task`], for many: each row is written where its old one still stands.
-pub(super) const MOVE: &str = "state = given.state, due_at = given.due_at, wait_code = given.wait_code, wait_text = given.wait_text, \
-    seq = given.seq, queued_at = given.queued_at, entry = given.entry, started_at = given.started_at, holder = given.holder, \
-    attempts = given.attempts, takeovers = given.takeovers, token = given.token, lease_until = given.lease_until, \
-    permitted = case when tasks.seq = given.seq and given.state = 'running' then tasks.permitted else 0 end \
-    from given where tasks.id = given.id and tasks.state = given.old_state and tasks.seq = given.old_seq \
-    and tasks.lease_until = given.old_lease and coalesce(tasks.token, '') = given.old_token";
-
-pub(super) const MOVED: [(&str, &str); 18] = [
-    ("state", "text"),
-    ("due_at", "bigint"),
-    ("wait_code", "text"),
-    ("wait_text", "text"),
-    ("seq", "bigint"),
-    ("queued_at", "bigint"),
-    ("entry", "text"),
-    ("started_at", "bigint"),
-    ("holder", "text"),
-    ("attempts", "bigint"),
-    ("takeovers", "bigint"),
-    ("token", "text"),
-    ("lease_until", "bigint"),
-    ("id", "text"),
-    ("old_state", "text"),
-    ("old_seq", "bigint"),
-    ("old_lease", "bigint"),
-    ("old_token", "text"),
-];
-
-pub(super) fn moved(old: &Task, new: &Task) -> Vec<Value> {
-    let mut values = moving(new);
-    values.extend([
-        old.id.to_string().into(),
-        old.state.as_str().into(),
-        old.seq.into(),
-        old.lease_until.into(),
-        old.token.map(|token| token.to_string()).unwrap_or_default().into(),
-    ]);
-    values
 }
 
 fn moving(task: &Task) -> Vec<Value> {

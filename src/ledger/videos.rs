@@ -6,7 +6,7 @@ use std::str::FromStr;
 use sea_orm::{QueryResult, Value};
 use serde::{Deserialize, Serialize};
 
-use super::{LedgerError, Result, Session, Tx, json, parsed, places, to_json};
+use super::{LedgerError, Result, Session, Tx, json, parsed, to_json};
 use crate::event::{TraceId, VideoId};
 use crate::outcome::Reason;
 
@@ -152,96 +152,6 @@ pub struct VideoPatch {
     pub options: Option<serde_json::Value>,
 }
 
-/// A column that a patch sets, and its type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Set {
-    pub(super) column: &'static str,
-    pub(super) kind: &'static str,
-}
-
-impl VideoPatch {
-    pub(super) fn sets(self, now: i64) -> Result<Vec<(Set, Value)>> {
-        let mut sets: Vec<(Set, Value)> = Vec::new();
-        let mut text = |column, value: Value| sets.push((Set { column, kind: "text" }, value));
-        if let Some(status) = self.status {
-            text("status", status.as_str().into());
-        }
-        let (size, edited) = (self.edited.as_ref().map(|edited| edited.size), self.edited);
-        if let Some(edited) = edited {
-            text("edited_key", edited.key.into());
-            text("edited_sha256", edited.sha256.into());
-        }
-        if let Some(key) = self.thumbnail_key {
-            text("thumbnail_key", key.into());
-        }
-        if let Some(ids) = self.post_ids {
-            text("post_ids", to_json(&ids)?.into());
-        }
-        if let Some(url) = self.post_url {
-            text("post_url", url.into());
-        }
-        if let Some(options) = self.options {
-            text("options", options.to_string().into());
-        }
-        if let Some(reason) = self.reason {
-            let (code, words) = reason.map(|reason| (reason.code, reason.text)).unzip();
-            text("reason_code", code.into());
-            text("reason_text", words.into());
-        }
-        let mut number = |column, value: Option<i64>| sets.push((Set { column, kind: "bigint" }, value.into()));
-        number("updated_at", Some(now));
-        if let Some(status) = self.status {
-            number("ended_at", status.ended().then_some(now));
-        }
-        if let Some(progress) = self.progress {
-            number("progress", Some(progress));
-        }
-        if let Some(size) = size {
-            number("edited_size", Some(size));
-        }
-        if let Some(publish_at) = self.publish_at {
-            number("publish_at", publish_at);
-        }
-        Ok(sets)
-    }
-
-    /// The video as it is after this.
-    pub(super) fn apply(self, video: &mut Video, now: i64) {
-        video.updated_at = now;
-        if let Some(status) = self.status {
-            video.status = status;
-            video.ended_at = status.ended().then_some(now);
-        }
-        video.progress = self.progress.unwrap_or(video.progress);
-        if let Some(edited) = self.edited {
-            video.edited_key = Some(edited.key);
-            video.edited_size = Some(edited.size);
-            video.edited_sha256 = Some(edited.sha256);
-        }
-        video.thumbnail_key = self.thumbnail_key.or(video.thumbnail_key.take());
-        video.post_ids = self.post_ids.unwrap_or(std::mem::take(&mut video.post_ids));
-        video.post_url = self.post_url.or(video.post_url.take());
-        video.reason = self.reason.unwrap_or(video.reason.take());
-        video.publish_at = self.publish_at.unwrap_or(video.publish_at);
-        video.options = self.options.unwrap_or(std::mem::take(&mut video.options));
-    }
-
-    /// Both, one after the other.
-    pub(super) fn and_then(self, later: VideoPatch) -> VideoPatch {
-        VideoPatch {
-            status: later.status.or(self.status),
-            progress: later.progress.or(self.progress),
-            edited: later.edited.or(self.edited),
-            thumbnail_key: later.thumbnail_key.or(self.thumbnail_key),
-            post_ids: later.post_ids.or(self.post_ids),
-            post_url: later.post_url.or(self.post_url),
-            reason: later.reason.or(self.reason),
-            publish_at: later.publish_at.or(self.publish_at),
-            options: later.options.or(self.options),
-        }
-    }
-}
-
 #[derive(Debug, Clone)]
 pub struct Edited {
     pub key: String,
@@ -271,9 +181,6 @@ pub struct VideoPage {
 
 impl Session {
     pub async fn video(&self, id: VideoId) -> Result<Option<Video>> {
-        if let Some(known) = self.gathered().and_then(|gathered| gathered.video(id)) {
-            return Ok(Some(known));
-        }
         let sql = format!("select {COLUMNS} from videos where id = $1{}", self.for_update());
         self.one(&sql, [id.to_string().into()]).await?.as_ref().map(read).transpose()
     }
@@ -301,25 +208,80 @@ impl Session {
 
 impl Tx {
     pub async fn insert_video(&self, video: &Video) -> Result<()> {
-        if let Some(mut gathered) = self.gathered() {
-            gathered.insert_video(video);
-            return Ok(());
-        }
-        let values = values(video)?;
-        let sql = format!("insert into videos ({COLUMNS}) values ({})", places(0, values.len()));
-        self.run_one(&sql, values).await
+        let sql = "insert into videos (id, trace, user_id, account_id, title, options, priority, publish_at, status, progress,
+            source_key, source_size, source_sha256, captions_key, brand, probe, edited_key, edited_size, edited_sha256, thumbnail_key,
+            post_ids, post_url, reason_code, reason_text, created_at, updated_at, ended_at)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)";
+        let values: Vec<Value> = vec![
+            video.id.to_string().into(),
+            video.trace.to_string().into(),
+            video.user.as_str().into(),
+            video.account.as_str().into(),
+            video.title.as_str().into(),
+            video.options.to_string().into(),
+            video.priority.as_number().into(),
+            video.publish_at.into(),
+            video.status.as_str().into(),
+            video.progress.into(),
+            video.source_key.as_str().into(),
+            video.source_size.into(),
+            video.source_sha256.as_str().into(),
+            video.captions_key.clone().into(),
+            video.brand.as_ref().map(ToString::to_string).into(),
+            video.probe.to_string().into(),
+            video.edited_key.clone().into(),
+            video.edited_size.into(),
+            video.edited_sha256.clone().into(),
+            video.thumbnail_key.clone().into(),
+            to_json(&video.post_ids)?.into(),
+            video.post_url.clone().into(),
+            video.reason.as_ref().map(|reason| reason.code.clone()).into(),
+            video.reason.as_ref().map(|reason| reason.text.clone()).into(),
+            video.created_at.into(),
+            video.updated_at.into(),
+            video.ended_at.into(),
+        ];
+        self.run_one(sql, values).await
     }
 
     pub async fn patch_video(&self, id: VideoId, patch: VideoPatch) -> Result<()> {
-        if let Some(mut gathered) = self.gathered() {
-            gathered.patch_video(id, patch);
-            return Ok(());
-        }
-        let mut values: Vec<Value> = vec![id.to_string().into()];
-        let mut sets = Vec::new();
-        for (set, value) in patch.sets(self.now)? {
+        let mut sets = vec!["updated_at = $2".to_owned()];
+        let mut values: Vec<Value> = vec![id.to_string().into(), self.now.into()];
+        let mut set = |column: &str, value: Value| {
             values.push(value);
-            sets.push(format!("{} = ${}", set.column, values.len()));
+            sets.push(format!("{column} = ${}", values.len()));
+        };
+        if let Some(status) = patch.status {
+            set("status", status.as_str().into());
+            set("ended_at", status.ended().then_some(self.now).into());
+        }
+        if let Some(progress) = patch.progress {
+            set("progress", progress.into());
+        }
+        if let Some(edited) = patch.edited {
+            set("edited_key", edited.key.into());
+            set("edited_size", edited.size.into());
+            set("edited_sha256", edited.sha256.into());
+        }
+        if let Some(key) = patch.thumbnail_key {
+            set("thumbnail_key", key.into());
+        }
+        if let Some(ids) = patch.post_ids {
+            set("post_ids", to_json(&ids)?.into());
+        }
+        if let Some(url) = patch.post_url {
+            set("post_url", url.into());
+        }
+        if let Some(publish_at) = patch.publish_at {
+            set("publish_at", publish_at.into());
+        }
+        if let Some(options) = patch.options {
+            set("options", options.to_string().into());
+        }
+        if let Some(reason) = patch.reason {
+            let (code, text) = reason.map(|reason| (reason.code, reason.text)).unzip();
+            set("reason_code", code.into());
+            set("reason_text", text.into());
         }
         let sql = format!("update videos set {} where id = $1", sets.join(", "));
         self.run_one(&sql, values).await
@@ -349,39 +311,6 @@ impl Tx {
             [user.into(), key.into(), fingerprint.into(), video.to_string().into(), self.now.into(), since.into()];
         Ok(self.run(sql, values).await? == 1)
     }
-}
-
-/// What a row is written with, in the order of its columns.
-pub(super) fn values(video: &Video) -> Result<Vec<Value>> {
-    Ok(vec![
-        video.id.to_string().into(),
-        video.trace.to_string().into(),
-        video.user.as_str().into(),
-        video.account.as_str().into(),
-        video.title.as_str().into(),
-        video.options.to_string().into(),
-        video.priority.as_number().into(),
-        video.publish_at.into(),
-        video.status.as_str().into(),
-        video.progress.into(),
-        video.source_key.as_str().into(),
-        video.source_size.into(),
-        video.source_sha256.as_str().into(),
-        video.captions_key.clone().into(),
-        video.brand.as_ref().map(ToString::to_string).into(),
-        video.probe.to_string().into(),
-        video.edited_key.clone().into(),
-        video.edited_size.into(),
-        video.edited_sha256.clone().into(),
-        video.thumbnail_key.clone().into(),
-        to_json(&video.post_ids)?.into(),
-        video.post_url.clone().into(),
-        video.reason.as_ref().map(|reason| reason.code.clone()).into(),
-        video.reason.as_ref().map(|reason| reason.text.clone()).into(),
-        video.created_at.into(),
-        video.updated_at.into(),
-        video.ended_at.into(),
-    ])
 }
 
 pub(super) fn read(row: &QueryResult) -> Result<Video> {

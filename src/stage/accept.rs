@@ -1,7 +1,7 @@
 //! What becomes of an entry that was read, claimed or found pending: its task is leased and run, or set aside for the next
 //! free slot, or the entry is acknowledged and forgotten.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -109,7 +109,7 @@ impl<W: Work> Worker<W> {
         deliveries: Vec<Delivery>,
         permits: &mut Vec<OwnedSemaphorePermit>,
     ) -> Result<(), Fault> {
-        let mut read = VecDeque::new();
+        let mut ahead = Vec::new();
         for delivery in deliveries {
             match delivery.content {
                 Content::Gone => self.acknowledge(delivery.id).await,
@@ -117,52 +117,20 @@ impl<W: Work> Worker<W> {
                     self.bury(&delivery.id, &fields, &reason.to_string()).await?;
                     self.acknowledge(delivery.id).await;
                 }
-                Content::Entry(entry) => read.push_back((entry.task, delivery.id)),
+                Content::Entry(entry) => match permits.pop() {
+                    Some(permit) => {
+                        if let Some(unused) = self.start(entry.task, Some(delivery.id), permit).await? {
+                            permits.push(unused);
+                        }
+                    }
+                    None => ahead.push((entry.task, delivery.id)),
+                },
             }
         }
-        while !read.is_empty() && !permits.is_empty() {
-            let now: Vec<_> = read.drain(..read.len().min(permits.len())).collect();
-            self.start_all(now, permits).await?;
-        }
-        for entry in lease::set_aside(&self.engine, read.into()).await? {
+        for entry in lease::set_aside(&self.engine, ahead).await? {
             self.acknowledge(entry).await;
         }
         Ok(())
-    }
-
-    /// As many as there are slots for: the plain ones are leased in one transaction, the others one by one.
-    async fn start_all(
-        &self,
-        read: Vec<(TaskId, String)>,
-        permits: &mut Vec<OwnedSemaphorePermit>,
-    ) -> Result<(), Fault> {
-        let mut granted = match read.len() {
-            0 | 1 => Vec::new(),
-            _ => lease::take_many(&self.engine, &*self.work, &self.identity.name, &read).await,
-        };
-        granted.resize(read.len(), None);
-        let mut alone = Vec::new();
-        // What is leased runs, whatever becomes of the others.
-        for ((task, entry), granted) in read.into_iter().zip(granted) {
-            let Some(permit) = permits.pop() else { break };
-            match granted {
-                Some(row) => self.launch(row, Some(entry), permit),
-                None => alone.push((task, entry, permit)),
-            }
-        }
-        for (task, entry, permit) in alone {
-            permits.extend(self.start(task, Some(entry), permit).await?);
-        }
-        Ok(())
-    }
-
-    fn launch(&self, row: TaskRow, entry: Option<String>, permit: OwnedSemaphorePermit) {
-        let held = self.hold(&row, entry);
-        let settling = self.settling.clone();
-        self.tracker.spawn(async move {
-            run::run(settling, row).await;
-            drop((held, permit));
-        });
     }
 
     /// Leases and runs a task; or gives the slot back, and acknowledges the entry that nobody needs any more.
@@ -181,7 +149,12 @@ impl<W: Work> Worker<W> {
             }
             Taken::Elsewhere | Taken::SetAside => Ok(Some(permit)),
             Taken::Granted(row) => {
-                self.launch(*row, entry, permit);
+                let held = self.hold(&row, entry);
+                let (engine, work) = (self.engine.clone(), self.work.clone());
+                self.tracker.spawn(async move {
+                    run::run(engine, work, *row).await;
+                    drop((held, permit));
+                });
                 Ok(None)
             }
         }

@@ -10,7 +10,6 @@ use tokio_util::task::TaskTracker;
 
 use super::lease::{self, Taken};
 use super::overdue::Overdue;
-use super::settle::Settling;
 use super::{Engine, Identity, Work, run};
 use crate::event::TaskId;
 use crate::ledger::LedgerError;
@@ -28,10 +27,9 @@ pub async fn work<W: Work>(engine: Engine, work: Arc<W>) {
     let tracker = TaskTracker::new();
     let in_hand = InHand::default();
     let mut overdue = Overdue::of(&engine);
-    let settling = Settling::new(engine.clone(), work.clone());
     while !engine.stop.reading.is_cancelled() {
         engine.health.beat(W::STAGE.as_str());
-        if let Err(error) = round(&settling, &identity, (&slots, &in_hand, &mut overdue), &tracker).await {
+        if let Err(error) = round(&engine, &work, &identity, (&slots, &in_hand, &mut overdue), &tracker).await {
             error.tell("due tasks could not be taken; tried again");
         }
         tokio::select! {
@@ -48,12 +46,12 @@ pub async fn work<W: Work>(engine: Engine, work: Arc<W>) {
 type InHand = Arc<Mutex<HashSet<TaskId>>>;
 
 async fn round<W: Work>(
-    settling: &Settling<W>,
+    engine: &Engine,
+    work: &Arc<W>,
     identity: &Identity,
     (slots, in_hand, overdue): (&Arc<Semaphore>, &InHand, &mut Overdue),
     tracker: &TaskTracker,
 ) -> Result<(), LedgerError> {
-    let (engine, work) = (&settling.engine, &settling.work);
     let now = engine.ledger.now().await?;
     let most = i64::try_from(AT_ONCE).unwrap_or(8);
     let mut rows =
@@ -65,11 +63,11 @@ async fn round<W: Work>(
         match lease::take(engine, &**work, &identity.name, row.task.id, None).await? {
             Taken::Refused | Taken::Elsewhere | Taken::SetAside => {}
             Taken::Granted(row) => {
-                let (settling, id) = (settling.clone(), row.task.id);
+                let (engine, work, id) = (engine.clone(), work.clone(), row.task.id);
                 let held = Held { in_hand: in_hand.clone(), id };
                 hands(in_hand).insert(id);
                 tracker.spawn(async move {
-                    run::run(settling, *row).await;
+                    run::run(engine, work, *row).await;
                     drop((held, slot));
                 });
             }

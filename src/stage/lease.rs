@@ -1,7 +1,5 @@
 //! Taking a lease: the entry that was read, or the ledger itself, names a task; one transaction decides.
 
-use std::collections::HashSet;
-
 use serde_json::json;
 
 use super::{Admission, Engine, Work, millis, settle, traced};
@@ -28,84 +26,6 @@ pub enum Taken {
 
 /// How long a task waits whose rows the ledger can't make sense of.
 const UNREADABLE: i64 = 60_000;
-
-/// Rule 4 for what one read brought: the plain case in company, in one transaction. None: that one is to be taken by
-/// itself, since it is something else than a released task that may start now.
-pub async fn take_many<W: Work>(
-    engine: &Engine,
-    work: &W,
-    worker: &str,
-    read: &[(TaskId, String)],
-) -> Vec<Option<TaskRow>> {
-    granted_many(engine, work, worker, read).await.unwrap_or_else(|error| {
-        tracing::debug!(%error, tasks = read.len(), "they are leased one by one");
-        Vec::new()
-    })
-}
-
-async fn granted_many<W: Work>(
-    engine: &Engine,
-    work: &W,
-    worker: &str,
-    read: &[(TaskId, String)],
-) -> Result<Vec<Option<TaskRow>>, LedgerError> {
-    let tx = engine.ledger.gather().await?;
-    if tx.paused(&Pause::name_of_stage(W::STAGE)).await?.is_some() {
-        return Ok(Vec::new());
-    }
-    let ids: Vec<TaskId> = read.iter().map(|(id, _)| *id).collect();
-    tx.read_tasks_ahead(&ids).await?;
-    let paused: HashSet<String> = tx.accounts_paused().await?;
-    let mut granted = Vec::with_capacity(read.len());
-    for (id, entry) in read {
-        granted.push(plainly(engine, work, worker, &tx, *id, entry, &paused).await?);
-    }
-    tx.commit().await?;
-    for _ in granted.iter().flatten() {
-        noted_start(W::STAGE);
-    }
-    Ok(granted)
-}
-
-async fn plainly<W: Work>(
-    engine: &Engine,
-    work: &W,
-    worker: &str,
-    tx: &Tx,
-    id: TaskId,
-    entry: &str,
-    paused: &HashSet<String>,
-) -> Result<Option<TaskRow>, LedgerError> {
-    let Some(row) = tx.task(id).await? else { return Ok(None) };
-    if row.task.stage != W::STAGE || row.task.state != State::Queued || paused.contains(&row.account) {
-        return Ok(None);
-    }
-    let (token, holder, entry) = (LeaseToken::new(), worker.to_owned(), Some(entry.to_owned()));
-    let claim = Claim { token, holder, entry, lease: engine.config.lease };
-    let Ok(Leased::Granted(granted)) = row.task.lease(claim, tx.now()) else { return Ok(None) };
-    if work.admit(tx, &row).await? != Admission::Open {
-        return Ok(None);
-    }
-    write_start(tx, worker, &row, &granted, "started").await?;
-    Ok(Some(TaskRow { task: granted, ..row }))
-}
-
-/// The lease, a line of history, the video's status.
-async fn write_start(tx: &Tx, worker: &str, row: &TaskRow, granted: &Task, event: &str) -> Result<(), LedgerError> {
-    tx.put_task(&row.task, granted).await?;
-    let detail = json!({ "worker": worker, "attempt": granted.attempts + 1, "takeovers": granted.takeovers });
-    tx.note(granted.video, Some(granted.stage), event, detail).await?;
-    settle::note_start(tx, granted).await
-}
-
-fn noted_start(stage: Stage) {
-    metrics().started(stage);
-    match stage {
-        Stage::Edit => torture::at(Point::EditLeased),
-        Stage::Publish => torture::at(Point::PublishLeased),
-        Stage::Confirm => {}
-    }
-}
 
 /// Rules 4 and 7. `entry` is the stream entry under which it was found.
 pub async fn take<W: Work>(
@@ -212,12 +132,21 @@ async fn granted<W: Work>(
         tx.commit().await?;
         return Ok(Taken::Refused);
     }
-    write_start(&tx, worker, &row, &granted, if interrupted { "taken over" } else { "started" }).await?;
+    tx.put_task(&row.task, &granted).await?;
+    let event = if interrupted { "taken over" } else { "started" };
+    let detail = json!({ "worker": worker, "attempt": granted.attempts + 1, "takeovers": granted.takeovers });
+    tx.note(granted.video, Some(W::STAGE), event, detail).await?;
+    settle::note_start(&tx, &granted).await?;
     tx.commit().await?;
+    metrics().started(W::STAGE);
     if interrupted {
         metrics().took_over(W::STAGE);
     }
-    noted_start(W::STAGE);
+    match W::STAGE {
+        Stage::Edit => torture::at(Point::EditLeased),
+        Stage::Publish => torture::at(Point::PublishLeased),
+        Stage::Confirm => {}
+    }
     Ok(Taken::Granted(Box::new(TaskRow { task: granted, ..row })))
 }
 

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::StageConfig;
 use crate::event::Stage;
 use crate::health::Health;
-use crate::ledger::{Ledger, LedgerError, TaskRow, Tx};
+use crate::ledger::{Ledger, LedgerError, Released, TaskRow, Tx};
 use crate::limit::Ask;
 use crate::outcome::{Outcome, Reason};
 use crate::relay::Dispatch;
@@ -59,18 +59,14 @@ pub trait Work: Send + Sync + 'static {
     /// Does it.
     fn run(&self, lease: &Lease) -> impl Future<Output = Run<Self::Made>> + Send;
 
-    /// In the settlement's transaction: what the outcome means for the video, and which tasks come next. The stage of which
-    /// something may be released now.
+    /// In the settlement's transaction: what the outcome means for the video, and which tasks come next.
     fn settle(
         &self,
         tx: &Tx,
         task: &TaskRow,
         outcome: &Outcome,
         made: Option<Self::Made>,
-    ) -> impl Future<Output = Result<Option<Stage>, LedgerError>> + Send;
-
-    /// The stage whose tasks a settlement makes, so that those of many videos are read at once.
-    const NEXT: Option<Stage> = None;
+    ) -> impl Future<Output = Result<Vec<Released>, LedgerError>> + Send;
 
     /// What a task ends as whose attempts are used up, or that kills its workers: a video that may have been posted
     /// can't simply fail.

@@ -1,12 +1,12 @@
 //! One run: the work, beside it the renewal of its lease, behind it the settlement.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::settle::Settling;
 use super::{Engine, Run, Work, lease, settle};
 use crate::event::{LeaseToken, VideoId};
 use crate::ledger::TaskRow;
@@ -56,8 +56,7 @@ impl Lease {
 
 /// Runs a granted task to its settlement, or hands it back. The entry is acknowledged whatever became of it, unless the
 /// ledger can't be told.
-pub async fn run<W: Work>(settling: Settling<W>, row: TaskRow) {
-    let (engine, work) = (settling.engine.clone(), settling.work.clone());
+pub async fn run<W: Work>(engine: Engine, work: Arc<W>, row: TaskRow) {
     let Some(token) = row.task.token else { return };
     let span = tracing::info_span!("run", stage = %W::STAGE, video.id = %row.task.video, task.id = %row.task.id);
     let (progress, seen) = watch::channel(0);
@@ -77,9 +76,11 @@ pub async fn run<W: Work>(settling: Settling<W>, row: TaskRow) {
     };
     metrics().ran(W::STAGE, began.elapsed());
     let settled = match ended {
-        Ok(Run::Ended(outcome, made)) => settle::settle(&settling, &row, outcome, made).instrument(span.clone()).await,
+        Ok(Run::Ended(outcome, made)) => {
+            settle::settle(&engine, &*work, &row, outcome, made).instrument(span.clone()).await
+        }
         Ok(Run::Interrupted) => settle::hand_back(&engine, &row).instrument(span.clone()).await,
-        Err(panic) => settle::panicked(&settling, &row, &panic.to_string()).instrument(span.clone()).await,
+        Err(panic) => settle::panicked(&engine, &*work, &row, &panic.to_string()).instrument(span.clone()).await,
     };
     if settled {
         settle::acknowledge(&engine, W::STAGE, entry).instrument(span).await;

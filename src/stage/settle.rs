@@ -1,17 +1,14 @@
 //! Settling: one transaction (this task's outcome, the video's status, the next task, a line of history), then the append
-//! to the next stream, then XACK. Runs that end while a settlement is being committed are settled together by the next one.
+//! to the next stream, then XACK.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tracing::{Instrument, Span};
 
 use super::{Engine, Work, lease, traced};
 use crate::event::Stage;
-use crate::ledger::{Company, LedgerError, Status, TaskRow, Tx, VideoPatch};
-use crate::metrics::{self, metrics};
+use crate::ledger::{LedgerError, Status, TaskRow, Tx, VideoPatch};
+use crate::metrics::{Ended, metrics};
 use crate::outcome::{Outcome, Reason, backoff};
 use crate::task::{State, Task};
 use crate::torture::{self, Guard, Point};
@@ -25,47 +22,18 @@ const UNANSWERED: Duration = Duration::from_secs(1);
 /// How often a settlement is tried that the ledger answers and doesn't take.
 const REFUSALS: u32 = 10;
 
-/// Where the runs of one worker are settled; cheap to clone.
-pub struct Settling<W: Work> {
-    pub(super) engine: Engine,
-    pub(super) work: Arc<W>,
-    company: Company<Ended<W>, Result<(), Failed>>,
-}
-
-impl<W: Work> Clone for Settling<W> {
-    fn clone(&self) -> Self {
-        Self { engine: self.engine.clone(), work: self.work.clone(), company: self.company.clone() }
-    }
-}
-
-impl<W: Work> Settling<W> {
-    pub fn new(engine: Engine, work: Arc<W>) -> Self {
-        Self { engine, work, company: Company::default() }
-    }
-}
-
-/// A run that has ended, and waits to be settled.
-struct Ended<W: Work> {
-    row: TaskRow,
-    outcome: Outcome,
-    made: Option<W::Made>,
-    span: Span,
-}
-
 /// Tries until the ledger has it, however long the database is away: what was done is not done again. Only a stop ends it
 /// early. True when the ledger knows what became of the task, so that its entry can be acknowledged.
-pub async fn settle<W: Work>(settling: &Settling<W>, row: &TaskRow, outcome: Outcome, made: Option<W::Made>) -> bool {
-    let engine = &settling.engine;
+pub async fn settle<W: Work>(
+    engine: &Engine,
+    work: &W,
+    row: &TaskRow,
+    outcome: Outcome,
+    made: Option<W::Made>,
+) -> bool {
     let longest = UNANSWERED.min(engine.config.lease / 12);
     for attempt in 1.. {
-        let settled = if attempt == 1 {
-            let ended = Ended { row: row.clone(), outcome: outcome.clone(), made: made.clone(), span: Span::current() };
-            together(settling, ended).await
-        } else {
-            // Whatever is wrong with one of them keeps no others.
-            once(engine, &*settling.work, row, &outcome, made.clone()).await
-        };
-        match settled {
+        match once(engine, work, row, &outcome, made.clone()).await {
             Ok(()) => return true,
             Err(Failed::Gone) => {
                 metrics().lost_lease(W::STAGE);
@@ -89,90 +57,6 @@ pub async fn settle<W: Work>(settling: &Settling<W>, row: &TaskRow, outcome: Out
     false
 }
 
-/// With whatever ended meanwhile.
-async fn together<W: Work>(settling: &Settling<W>, ended: Ended<W>) -> Result<(), Failed> {
-    let (engine, work) = (settling.engine.clone(), settling.work.clone());
-    let act = move |ended: Vec<Ended<W>>| {
-        let (engine, work) = (engine.clone(), work.clone());
-        async move {
-            if ended.len() > 1 {
-                match many(&engine, &*work, &ended).await {
-                    Ok(settled) => return one_by_one(&engine, &*work, ended, settled).await,
-                    // A database that is away is away for all of them.
-                    Err(error) if error.to_others().is_some() => {
-                        return ended
-                            .iter()
-                            .map(|_| error.to_others().map_or(Ok(()), |error| Err(error.into())))
-                            .collect();
-                    }
-                    Err(error) => tracing::debug!(%error, runs = ended.len(), "they are settled one by one"),
-                }
-            }
-            one_by_one(&engine, &*work, ended, Vec::new()).await
-        }
-    };
-    let cut = || Failed::Ledger(LedgerError::Corrupt("the settlement was cut off".to_owned()));
-    settling.company.join(ended, act).await.unwrap_or_else(|| Err(cut()))
-}
-
-/// Those that were not settled together.
-async fn one_by_one<W: Work>(
-    engine: &Engine,
-    work: &W,
-    ended: Vec<Ended<W>>,
-    settled: Vec<bool>,
-) -> Vec<Result<(), Failed>> {
-    let mut results = Vec::with_capacity(ended.len());
-    for (number, one) in ended.into_iter().enumerate() {
-        let done = settled.get(number).copied().unwrap_or(false);
-        let Ended { row, outcome, made, span } = one;
-        results.push(if done { Ok(()) } else { once(engine, work, &row, &outcome, made).instrument(span).await });
-    }
-    results
-}
-
-/// The plain case in company: runs that ended well, under leases that still hold. Which of them are settled.
-async fn many<W: Work>(engine: &Engine, work: &W, ended: &[Ended<W>]) -> Result<Vec<bool>, LedgerError> {
-    let tx = engine.ledger.gather().await?;
-    let ids: Vec<_> = ended.iter().map(|one| one.row.task.id).collect();
-    tx.read_tasks_ahead(&ids).await?;
-    if let Some(next) = W::NEXT {
-        let videos: Vec<_> = ended.iter().map(|one| one.row.task.video).collect();
-        tx.read_stage_ahead(&videos, next).await?;
-    }
-    let mut settled = vec![false; ended.len()];
-    let mut stages = BTreeSet::new();
-    for (one, settled) in ended.iter().zip(&mut settled) {
-        let (Some(token), Outcome::Done) = (one.row.task.token, &one.outcome) else { continue };
-        let Some(current) = tx.task(one.row.task.id).await? else { continue };
-        let Ok(done) = current.task.settle(token, &Outcome::Done, engine.config.attempts, Duration::ZERO, tx.now())
-        else {
-            continue;
-        };
-        tx.put_task(&current.task, &done).await?;
-        note_end(&tx, &current, &Outcome::Done).await?;
-        stages.extend(work.settle(&tx, &current, &Outcome::Done, one.made.clone()).await?);
-        *settled = true;
-    }
-    let mut released = Vec::new();
-    for stage in stages {
-        released.extend(engine.dispatch.release(&tx, stage).await?);
-    }
-    if W::STAGE == Stage::Edit {
-        torture::at(Point::EditSettling);
-    }
-    tx.commit().await?;
-    torture::at(settled_point(W::STAGE));
-    for (one, _) in ended.iter().zip(&settled).filter(|(_, settled)| **settled) {
-        metrics().ended(W::STAGE, metrics::Ended::of(&Outcome::Done));
-        traced::ended(&one.row);
-        one.span.in_scope(|| tracing::info!("done"));
-    }
-    engine.dispatch.append(&released).await;
-    Ok(settled)
-}
-
-#[derive(Debug)]
 enum Failed {
     Gone,
     Ledger(LedgerError),
@@ -212,16 +96,13 @@ async fn once<W: Work>(
     if settled.state == State::Waiting {
         note_wait(&tx, &settled).await?;
     }
-    let released = match work.settle(&tx, &current, &outcome, made).await? {
-        Some(stage) => engine.dispatch.release(&tx, stage).await?,
-        None => Vec::new(),
-    };
+    let released = work.settle(&tx, &current, &outcome, made).await?;
     if W::STAGE == Stage::Edit {
         torture::at(Point::EditSettling);
     }
     tx.commit().await?;
     torture::at(settled_point(W::STAGE));
-    metrics().ended(W::STAGE, metrics::Ended::of(&outcome));
+    metrics().ended(W::STAGE, Ended::of(&outcome));
     traced::ended(row);
     match &outcome {
         Outcome::Done => tracing::info!("done"),
@@ -235,10 +116,10 @@ async fn once<W: Work>(
 }
 
 /// A bug of ours counts as a fault of the video, so that it is tried again and then seen.
-pub async fn panicked<W: Work>(settling: &Settling<W>, row: &TaskRow, panic: &str) -> bool {
+pub async fn panicked<W: Work>(engine: &Engine, work: &W, row: &TaskRow, panic: &str) -> bool {
     tracing::error!(panic, "the stage panicked");
     let reason = Reason::new("internal", "SubiteYa itself failed on this video; its log says where");
-    settle(settling, row, Outcome::Retry(reason), None).await
+    settle(engine, work, row, Outcome::Retry(reason), None).await
 }
 
 /// True when the task was handed back or is no longer ours.

@@ -12,13 +12,11 @@ use tokio_util::task::TaskTracker;
 
 use super::accept::InHand;
 use super::overdue::Overdue;
-use super::settle::Settling;
 use super::{Acks, Admission, Engine, Identity, Work, acks, doubt, lease, millis, settle, sweep, worker};
 use crate::event::Stage;
 use crate::ledger::{LedgerError, Pause};
 use crate::limit;
 use crate::outcome::{Reason, backoff};
-use crate::relay::release_due;
 use crate::stream::{Delivery, Reader, StreamError, Streams, Woken};
 use crate::torture::{self, Point};
 
@@ -48,7 +46,6 @@ pub async fn work<W: Work>(engine: Engine, work: Arc<W>, streams: Streams, readi
     let tracker = TaskTracker::new();
     let worker = Worker {
         engine: engine.clone(),
-        settling: Settling::new(engine.clone(), work.clone()),
         work,
         streams,
         reading,
@@ -85,7 +82,6 @@ pub async fn work<W: Work>(engine: Engine, work: Arc<W>, streams: Streams, readi
 pub(super) struct Worker<W: Work> {
     pub(super) engine: Engine,
     pub(super) work: Arc<W>,
-    pub(super) settling: Settling<W>,
     pub(super) streams: Streams,
     reading: Reading,
     pub(super) identity: Identity,
@@ -162,18 +158,11 @@ impl<W: Work> Worker<W> {
             return Ok(());
         }
         let ahead = if self.work.limit().is_some() { AHEAD } else { 1 };
-        let most = permits.len().max(ahead);
-        let deliveries = self.read(reader, u64::try_from(most).unwrap_or(1)).await?;
-        let more = !deliveries.is_empty() && deliveries.len() < most;
+        let deliveries = self.read(reader, u64::try_from(permits.len().max(ahead)).unwrap_or(1)).await?;
         if !deliveries.is_empty() {
             torture::at(if W::STAGE == Stage::Edit { Point::EditRead } else { Point::PublishRead });
         }
-        self.accept(deliveries, &mut permits).await?;
-        if more {
-            // The stream has run short for this reader, perhaps of what waits in the ledger for room on it.
-            release_due(&self.engine.ledger, &self.engine.dispatch, W::STAGE).await?;
-        }
-        Ok(())
+        self.accept(deliveries, &mut permits).await
     }
 
     /// A stage that works as fast as its limit allows gets its work one by one from the stage before, each with a read of

@@ -2,11 +2,11 @@
 //!
 //! The trace's id stands in the video's row and travels in every entry, so it is the same over all processes and
 //! restarts. What happened stands in the ledger's history; the spans of waits and runs are made from there
-//! ([`story`]), by whoever ended a run, with ids that follow from what they are about ([`SpanId::of`]). So a span can
+//! (`story`), by whoever ended a run, with ids that follow from what they are about (`SpanId::of`). So a span can
 //! name a parent that another process exports, or that died before it could: the next worker tells of a dead one's run.
 //! What is inside a run (FFmpeg, init, each chunk) is told while it happens.
 //!
-//! Whoever has something to tell leaves it in a bounded queue ([`tell`]); a task of its own ([`export`]) makes spans
+//! Whoever has something to tell leaves it in a bounded queue ([`tell`]); a task of its own (`export`) makes spans
 //! of it and sends them by OTLP over HTTP. Where no endpoint is set there is no queue, and nothing is made.
 
 mod export;

@@ -260,40 +260,6 @@ async fn pending_entries_whose_content_is_gone_are_acknowledged_and_their_videos
     process.stop().await;
 }
 
-/// They are leased in one transaction, where that is the plain case.
-#[tokio::test(flavor = "multi_thread")]
-async fn of_two_that_are_read_together_the_odd_one_goes_its_own_way() {
-    let pipeline = Pipeline::start().await;
-    let (plain, odd) = (pipeline.upload().await, pipeline.upload().await);
-    pipeline.change(odd, |task, _| task.cancel().expect("canceled")).await;
-    let script = Arc::new(Script::default());
-    let process = pipeline.process(&script).await;
-    pipeline.all_end(&[plain], SOON).await;
-    pipeline.nothing_pending().await;
-    assert_eq!(script.runs(), 1);
-    assert_eq!(pipeline.task(odd).await.state, State::Canceled);
-    process.stop().await;
-}
-
-/// Many runs end at once and are settled in company; one of them has lost its lease meanwhile.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_without_a_lease_writes_nothing_among_those_that_are_settled_with_it() {
-    let pipeline = Pipeline::start().await;
-    let script = Arc::new(Script::closed());
-    let process = pipeline.process(&script).await;
-    let (kept, lost) = (pipeline.upload().await, pipeline.upload().await);
-    eventually("both run", SOON, || async { script.runs() == 2 }).await;
-    pipeline.change(lost, |task, _| task.cancel().expect("canceled")).await;
-    script.gate.add_permits(2);
-    pipeline.all_end(&[kept], SOON).await;
-    pipeline.nothing_pending().await;
-    assert_eq!(pipeline.task(lost).await.state, State::Canceled);
-    assert_eq!(*script.done.lock().unwrap(), [kept]);
-    assert_eq!(pipeline.ledger.history(kept).await.unwrap().iter().filter(|line| line.event == "done").count(), 1);
-    assert!(pipeline.ledger.history(lost).await.unwrap().iter().all(|line| line.event != "done"));
-    process.stop().await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_run_at_once_than_there_are_slots() {
     let pipeline = Pipeline::start().await;

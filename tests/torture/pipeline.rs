@@ -96,7 +96,8 @@ impl Pipeline {
         let mut fleet = Fleet::on(toml, &services, |options| {
             options.url_expiry = Duration::from_hours(1) / SCALE;
             options.fsync = false;
-            options.processing = Duration::ZERO;
+            // So that the publisher leaves it to `confirm`, and both are killed.
+            options.processing = Duration::from_millis(300);
             options.keep_videos = false;
             options.limits.chunk_min = 1;
             options.limits.init_per_minute = 100_000;

@@ -10,10 +10,11 @@ use serde_json::json;
 
 use crate::event::Stage;
 use crate::ffmpeg::Tools;
-use crate::ledger::{Edited, Ledger, LedgerError, Status, TaskRow, Tx, VideoPatch};
+use crate::ledger::{Edited, Ledger, LedgerError, Released, Status, TaskRow, Tx, VideoPatch};
 use crate::limit::{self, Ask};
 use crate::media::Media;
 use crate::outcome::{Outcome, Reason};
+use crate::relay::Dispatch;
 use crate::stage::{Admission, Lease, Run, Work, store};
 use crate::task::Task;
 
@@ -21,6 +22,7 @@ use crate::task::Task;
 #[derive(Clone)]
 pub struct Edit {
     pub ledger: Ledger,
+    pub dispatch: Dispatch,
     pub media: Media,
     pub tools: Tools,
     pub limit: Option<crate::config::Rate>,
@@ -43,7 +45,6 @@ impl Edit {
 impl Work for Edit {
     type Made = Rendition;
     const STAGE: Stage = Stage::Edit;
-    const NEXT: Option<Stage> = Some(Stage::Publish);
 
     async fn look(&self, ledger: &Ledger) -> Result<Admission, LedgerError> {
         if let closed @ Admission::Closed { .. } = store::look(&self.media, ledger).await? {
@@ -76,7 +77,7 @@ impl Work for Edit {
         task: &TaskRow,
         outcome: &Outcome,
         made: Option<Rendition>,
-    ) -> Result<Option<Stage>, LedgerError> {
+    ) -> Result<Vec<Released>, LedgerError> {
         let failed = |status, reason: &Reason| VideoPatch {
             status: Some(status),
             reason: Some(Some(reason.clone())),
@@ -87,13 +88,13 @@ impl Work for Edit {
             (Outcome::Done, Some(made)) => self.edited(tx, task, made).await,
             (Outcome::Dead(reason), _) => {
                 tx.patch_video(video, failed(Status::Failed, reason)).await?;
-                Ok(None)
+                Ok(Vec::new())
             }
             (Outcome::NeedsReview(reason), _) => {
                 tx.patch_video(video, failed(Status::NeedsReview, reason)).await?;
-                Ok(None)
+                Ok(Vec::new())
             }
-            (Outcome::Done | Outcome::Retry(_) | Outcome::Parked { .. }, _) => Ok(None),
+            (Outcome::Done | Outcome::Retry(_) | Outcome::Parked { .. }, _) => Ok(Vec::new()),
         }
     }
 
@@ -103,7 +104,7 @@ impl Work for Edit {
 }
 
 impl Edit {
-    async fn edited(&self, tx: &Tx, task: &TaskRow, made: Rendition) -> Result<Option<Stage>, LedgerError> {
+    async fn edited(&self, tx: &Tx, task: &TaskRow, made: Rendition) -> Result<Vec<Released>, LedgerError> {
         let id = task.task.video;
         let video = tx.video(id).await?.ok_or(LedgerError::Conflict)?;
         let patch = VideoPatch {
@@ -127,6 +128,6 @@ impl Edit {
         if due > tx.now() {
             tx.note(id, Some(Stage::Publish), "scheduled", json!({ "until": due })).await?;
         }
-        Ok(Some(Stage::Publish))
+        self.dispatch.release(tx, Stage::Publish).await
     }
 }

@@ -23,6 +23,7 @@ use crate::ledger::{Ledger, LedgerError, TaskRow, Tx, Video};
 use crate::limit::{self, Ask, Verdict};
 use crate::media::{Bytestream, Media, MediaError};
 use crate::outcome::Reason;
+use crate::relay::Dispatch;
 use crate::stage::{Lease, store, traced};
 use crate::tiktok::client::{Chunk, Client};
 use crate::tiktok::refusal::{Class, Key, Refusal};
@@ -37,6 +38,7 @@ const LEAST_PERMIT_LIFE: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub struct Publisher {
     pub ledger: Ledger,
+    pub dispatch: Dispatch,
     pub media: Media,
     pub client: Client,
     pub tokens: Tokens,

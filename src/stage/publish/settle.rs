@@ -7,7 +7,7 @@ use super::operator::exhausted;
 use super::record;
 use super::step::{End, Role};
 use crate::event::{LeaseToken, Stage};
-use crate::ledger::{LedgerError, Status, TaskRow, Tx, Video, VideoPatch};
+use crate::ledger::{LedgerError, Released, Status, TaskRow, Tx, Video, VideoPatch};
 use crate::outcome::{Outcome, Reason};
 use crate::stage::{Lease, Run, millis, store};
 use crate::task::Task;
@@ -40,7 +40,7 @@ impl Publisher {
         task: &TaskRow,
         outcome: &Outcome,
         ended: Option<Ended>,
-    ) -> Result<Option<Stage>, LedgerError> {
+    ) -> Result<Vec<Released>, LedgerError> {
         if let Some(ended) = &ended {
             self.write_end(tx, task, ended).await?;
         }
@@ -50,7 +50,7 @@ impl Publisher {
                 let status = VideoPatch { status: Some(Status::Processing), ..VideoPatch::default() };
                 tx.patch_video(task.task.video, status).await?;
                 self.turn(tx, task, Stage::Confirm, due).await?;
-                Ok(None)
+                Ok(Vec::new())
             }
             Some(End::PublishAgain { due, reason }) => {
                 let status = VideoPatch { status: Some(Status::Edited), ..VideoPatch::default() };
@@ -58,11 +58,11 @@ impl Publisher {
                 let detail = json!({ "code": reason.code, "text": reason.text });
                 tx.note(task.task.video, Some(Stage::Publish), "again", detail).await?;
                 self.turn(tx, task, Stage::Publish, due).await?;
-                Ok(Some(Stage::Publish))
+                self.dispatch.release(tx, Stage::Publish).await
             }
             Some(End::Failed(_) | End::NeedsReview(_) | End::Parked { .. } | End::Stop) | None => {
                 ended_badly(tx, task, outcome).await?;
-                Ok(None)
+                Ok(Vec::new())
             }
         }
     }
@@ -73,8 +73,8 @@ impl Publisher {
         task: &TaskRow,
         post_ids: Vec<String>,
         look_again: Option<i64>,
-    ) -> Result<Option<Stage>, LedgerError> {
-        let Some(video) = tx.video(task.task.video).await? else { return Ok(None) };
+    ) -> Result<Vec<Released>, LedgerError> {
+        let Some(video) = tx.video(task.task.video).await? else { return Ok(Vec::new()) };
         let url = post_url(tx, &video, &post_ids).await?;
         let first = video.status != Status::Posted;
         let patch = VideoPatch {
@@ -92,7 +92,7 @@ impl Publisher {
         if let Some(due) = look_again {
             self.turn(tx, task, Stage::Confirm, due).await?;
         }
-        Ok(None)
+        Ok(Vec::new())
     }
 
     /// A new turn of the video's task in that stage, or its first.

@@ -4,7 +4,7 @@ use super::driver::{Ended, Publisher};
 use super::record;
 use super::step::Role;
 use crate::event::{Stage, TaskId};
-use crate::ledger::{AccountState, Ledger, LedgerError, Session, TaskRow, Tx};
+use crate::ledger::{AccountState, Ledger, LedgerError, Released, Session, TaskRow, Tx};
 use crate::limit::{self, Ask};
 use crate::outcome::{Outcome, Reason};
 use crate::stage::{Admission, Lease, Run, Work, store};
@@ -21,7 +21,6 @@ pub struct Confirm(pub Publisher);
 impl Work for Publish {
     type Made = Ended;
     const STAGE: Stage = Stage::Publish;
-    const NEXT: Option<Stage> = Some(Stage::Confirm);
 
     async fn look(&self, ledger: &Ledger) -> Result<Admission, LedgerError> {
         if let closed @ Admission::Closed { .. } = store::look(&self.0.media, ledger).await? {
@@ -71,7 +70,7 @@ impl Work for Publish {
         task: &TaskRow,
         outcome: &Outcome,
         made: Option<Ended>,
-    ) -> Result<Option<Stage>, LedgerError> {
+    ) -> Result<Vec<Released>, LedgerError> {
         self.0.settle_end(tx, task, outcome, made).await
     }
 
@@ -114,7 +113,7 @@ impl Work for Confirm {
         task: &TaskRow,
         outcome: &Outcome,
         made: Option<Ended>,
-    ) -> Result<Option<Stage>, LedgerError> {
+    ) -> Result<Vec<Released>, LedgerError> {
         self.0.settle_end(tx, task, outcome, made).await
     }
 

@@ -1,20 +1,18 @@
 //! What was foretold against what came: the real release, lease and limits, under a clock that is moved by hand.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use subiteya::config::{Rate, StageConfig, StagesConfig};
 use subiteya::event::{Stage, VideoId};
 use subiteya::forecast;
-use subiteya::ledger::{Ledger, LedgerError, Pause, Priority, TaskRow, Tx};
+use subiteya::ledger::{Ledger, LedgerError, Pause, Priority, Released, TaskRow, Tx};
 use subiteya::limit::{self, Ask, Key, Verdict};
 use subiteya::outcome::{Outcome, Reason};
 use subiteya::relay::Dispatch;
 use subiteya::stage::lease::{self, Taken};
-use subiteya::stage::settle::{self, Settling};
-use subiteya::stage::{Admission, Engine, Lease, Run, Stop, Times, Work};
+use subiteya::stage::{Admission, Engine, Lease, Run, Stop, Times, Work, settle};
 
 use super::database::{New, Server};
 use crate::support::later;
@@ -53,8 +51,8 @@ impl Work for Posting {
         Run::Ended(Outcome::Done, None)
     }
 
-    async fn settle(&self, _: &Tx, _: &TaskRow, _: &Outcome, _: Option<()>) -> Result<Option<Stage>, LedgerError> {
-        Ok(None)
+    async fn settle(&self, _: &Tx, _: &TaskRow, _: &Outcome, _: Option<()>) -> Result<Vec<Released>, LedgerError> {
+        Ok(Vec::new())
     }
 
     async fn last(&self, _: &Tx, _: &TaskRow, reason: Reason) -> Result<Outcome, LedgerError> {
@@ -101,7 +99,7 @@ async fn next_change(ledger: &Ledger, now: i64) -> Option<i64> {
 
 /// Plays everything through for real. When each video was begun.
 async fn come_true(mut ledger: Ledger, url: &str, number: usize) -> HashMap<VideoId, i64> {
-    let (mut began, posting) = (HashMap::new(), Arc::new(Posting(stages().publish)));
+    let (mut began, posting) = (HashMap::new(), Posting(stages().publish));
     let mut now = ledger.now().await.unwrap();
     while began.len() < number {
         ledger = later(url, now).await;
@@ -120,10 +118,9 @@ async fn come_true(mut ledger: Ledger, url: &str, number: usize) -> HashMap<Vide
             continue;
         };
         let entry = Some(format!("{}-0", row.task.seq));
-        if let Taken::Granted(row) = lease::take(&engine, &*posting, "w", row.task.id, entry).await.unwrap() {
+        if let Taken::Granted(row) = lease::take(&engine, &posting, "w", row.task.id, entry).await.unwrap() {
             began.insert(row.task.video, now);
-            let settling = Settling::new(engine.clone(), posting.clone());
-            assert!(settle::settle(&settling, &row, Outcome::Done, None).await);
+            assert!(settle::settle(&engine, &posting, &row, Outcome::Done, None).await);
             now += RUN;
         }
     }

@@ -26,7 +26,6 @@ mod day;
 mod errors;
 mod filled;
 mod forecast;
-mod gathered;
 mod listing;
 mod migrations;
 mod million;

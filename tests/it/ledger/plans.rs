@@ -101,7 +101,6 @@ async fn hot_paths(db: &Database) {
             ledger.ready(stage, per_creator, now).await.unwrap();
         }
         tx_parked(db, stage, now).await;
-        gathered(db, task.id, stage).await;
         ledger.trim_bound(stage, now, 60_000).await.unwrap();
         ledger.task_under(stage, "1-0").await.unwrap();
         ledger.tasks_of(task.video).await.unwrap();
@@ -130,17 +129,6 @@ async fn hot_paths(db: &Database) {
             }
         }
     }
-}
-
-async fn gathered(db: &Database, task: subiteya::event::TaskId, stage: Stage) {
-    let tx = db.ledger.gather().await.unwrap();
-    tx.read_tasks_ahead(&[task]).await.unwrap();
-    let row = tx.task(task).await.unwrap().unwrap().task;
-    tx.read_stage_ahead(&[row.video], stage).await.unwrap();
-    tx.mark_permitted(task).await.unwrap();
-    tx.put_task(&row, &row).await.unwrap();
-    tx.patch_video(row.video, VideoPatch { status: Some(Status::Edited), ..VideoPatch::default() }).await.unwrap();
-    tx.commit().await.unwrap();
 }
 
 async fn tx_parked(db: &Database, stage: Stage, now: i64) {

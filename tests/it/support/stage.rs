@@ -71,7 +71,7 @@ impl Work for Publish {
         task: &TaskRow,
         outcome: &Outcome,
         made: Option<()>,
-    ) -> Result<Option<Stage>, LedgerError> {
+    ) -> Result<Vec<Released>, LedgerError> {
         self.0.settle(tx, task, outcome, made).await
     }
 
@@ -155,12 +155,12 @@ impl Work for Script {
         task: &TaskRow,
         outcome: &Outcome,
         _: Option<()>,
-    ) -> Result<Option<Stage>, LedgerError> {
+    ) -> Result<Vec<Released>, LedgerError> {
         let status = match outcome {
             Outcome::Done if self.publish_next => {
                 let next = Task::new(task.task.video, Stage::Publish, tx.now());
                 tx.insert_task(&TaskRow { task: next, ..task.clone() }).await?;
-                return Ok(None);
+                return Ok(Vec::new());
             }
             Outcome::Done => {
                 self.done.lock().expect("lock").push(task.task.video);
@@ -168,10 +168,10 @@ impl Work for Script {
             }
             Outcome::Dead(_) => Status::Failed,
             Outcome::NeedsReview(_) => Status::NeedsReview,
-            Outcome::Retry(_) | Outcome::Parked { .. } => return Ok(None),
+            Outcome::Retry(_) | Outcome::Parked { .. } => return Ok(Vec::new()),
         };
         tx.patch_video(task.task.video, VideoPatch { status: Some(status), ..VideoPatch::default() }).await?;
-        Ok(None)
+        Ok(Vec::new())
     }
 
     async fn last(&self, _: &Tx, _: &TaskRow, reason: Reason) -> Result<Outcome, LedgerError> {
