@@ -20,7 +20,8 @@ pub(crate) async fn all(fleet: &Fleet) -> Vec<Value> {
     let (mut videos, mut cursor) = (Vec::new(), String::new());
     loop {
         let page = fleet.get(&format!("/api/videos?limit=100{cursor}")).await;
-        videos.extend(page["videos"].as_array().expect("videos").iter().cloned());
+        let Some(listed) = page["videos"].as_array() else { panic!("no videos: {page:#}\n{}", fleet.logs()) };
+        videos.extend(listed.iter().cloned());
         match page["next"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
             None => return videos,

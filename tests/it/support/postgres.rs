@@ -166,7 +166,7 @@ fn as_postgres() -> Vec<String> {
 
 /// A database cluster as initdb leaves it, made once for all tests.
 fn template() -> PathBuf {
-    let made = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("postgres-template");
+    let made = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("postgres-small-wal");
     if made.is_dir() {
         return made;
     }
@@ -177,7 +177,9 @@ fn template() -> PathBuf {
     }
     let mut words = as_postgres();
     words.push(servers::postgres("initdb").display().to_string());
-    words.extend(["-N", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-locale", "-D"].map(str::to_owned));
+    // Segments of 16 MiB, of which it keeps several, would by themselves fill the small disks that tests fill.
+    let options = ["-N", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-locale", "--wal-segsize=1", "-D"];
+    words.extend(options.map(str::to_owned));
     run(Command::new(&words[0]).args(&words[1..]).arg(folder.path().join("data")));
     // Another test may be making it too: the first to be named so is taken.
     let beside = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
