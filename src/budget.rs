@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, Utc};
 
 mod outlook;
+mod provider;
 
 pub use outlook::{Range, range};
+pub use provider::Provider;
 
 const WARNING: f64 = 0.80;
 const CRITICAL: f64 = 0.95;

@@ -263,18 +263,18 @@ impl Process {
                 () = self.stop.working.cancelled() => {}
             }
         }
-        // The meter is the last to end: it counts what the others send at theirs.
+        // The meter is the last to end: it counts what the others, and the connections, send at theirs.
         while self.loops.len() > 1 {
             self.loops.join_next().await;
         }
         if let Some(traces) = self.traces.take() {
             traces.end().await;
         }
-        self.metered.cancel();
-        while self.loops.join_next().await.is_some() {}
         if let Some(streams) = self.dispatch.streams() {
             streams.close().await;
         }
+        self.metered.cancel();
+        while self.loops.join_next().await.is_some() {}
     }
 
     /// The tools and, for publishing, the way to TikTok.

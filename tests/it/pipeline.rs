@@ -1,6 +1,7 @@
 //! The whole pipeline, as real processes that are killed, stopped, cut off and limited; the sandbox is the oracle.
 
 mod accounts;
+mod bill;
 mod control;
 mod crowd;
 mod deaths;

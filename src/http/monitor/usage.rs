@@ -8,8 +8,9 @@ use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::budget::{self, Range, Step};
+use crate::budget::{self, Provider, Range, Step};
 use crate::http::{Access, AppState, Caller, Problem};
+use crate::stream::Streams;
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -25,7 +26,10 @@ pub(in crate::http) struct Usage {
     pub(in crate::http) forecast: u64,
     /// Between what the month ends in nine of ten cases, from how this month's days differ. Null before three whole days are counted.
     pub(in crate::http) forecast_range: Option<ForecastRange>,
+    /// `elsewhere`: what the provider counts beyond what is counted here.
     pub(in crate::http) by_purpose: BTreeMap<String, u64>,
+    /// What the provider counts. It says so only while the plan is used up; null before.
+    provider: Option<Counted>,
     /// What is stretched or waits at present so that the plan lasts, and why. Empty: nothing.
     held_back: Vec<HeldBack>,
 }
@@ -34,6 +38,13 @@ pub(in crate::http) struct Usage {
 pub(in crate::http) struct ForecastRange {
     pub(in crate::http) low: u64,
     pub(in crate::http) high: u64,
+}
+
+/// In the provider's own words, of its month.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+struct Counted {
+    limit: u64,
+    usage: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -66,11 +77,17 @@ impl Usage {
                 *by_purpose.entry(purpose.as_str().to_owned()).or_default() += commands;
             }
         }
+        let refusal = state.dispatch.streams().and_then(Streams::over_quota);
+        let provider = refusal.as_deref().and_then(Provider::read);
+        if let Some(provider) = provider {
+            reconcile(&mut by_purpose, provider.usage);
+        }
         let mut usage = Self::of(by_purpose, state.monthly_commands, budget::elapsed(now));
+        usage.provider = provider.map(|Provider { limit, usage }| Counted { limit, usage });
         let days = whole_days(&state.ledger.usage_by_day(&budget::month(now)).await?, now);
         usage.forecast_range = budget::range(usage.total, usage.forecast, &days, budget::course(now))
             .map(|Range { low, high }| ForecastRange { low, high });
-        if state.dispatch.streams().is_some_and(|streams| streams.over_quota().is_some()) {
+        if refusal.is_some() {
             usage.status = "OVER";
         }
         usage.held_back = held_back(state, usage.status);
@@ -90,7 +107,25 @@ impl Usage {
             reason = "an estimate of something that is not negative"
         )]
         let forecast = (total as f64 / elapsed).round() as u64;
-        Self { total, limit, percentage, status, forecast, forecast_range: None, by_purpose, held_back: Vec::new() }
+        Self {
+            total,
+            limit,
+            percentage,
+            status,
+            forecast,
+            forecast_range: None,
+            by_purpose,
+            provider: None,
+            held_back: Vec::new(),
+        }
+    }
+}
+
+/// Others may use the same database, and a kill loses what a process counted in its last seconds.
+fn reconcile(by_purpose: &mut BTreeMap<String, u64>, provider: u64) {
+    let missed = provider.saturating_sub(by_purpose.values().sum());
+    if missed > 0 {
+        by_purpose.insert("elsewhere".to_owned(), missed);
     }
 }
 
@@ -146,6 +181,15 @@ mod tests {
         let now = "2026-11-07T08:00:00Z".parse().expect("a time");
         assert_eq!(whole_days(&counted, now), [600, 0, 500]);
         assert!(whole_days(&[], now).is_empty() && whole_days(&counted[3..], now).is_empty());
+    }
+
+    #[test]
+    fn what_only_the_provider_has_counted_stands_beside_ours() {
+        let mut counted: BTreeMap<String, u64> = [("read".to_owned(), 480_000)].into();
+        reconcile(&mut counted, 400_000);
+        assert_eq!(counted.len(), 1, "ours may be the larger one: its month may have begun later");
+        reconcile(&mut counted, 500_000);
+        assert_eq!(counted.get("elsewhere"), Some(&20_000));
     }
 
     #[test]

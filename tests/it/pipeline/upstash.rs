@@ -51,7 +51,11 @@ async fn a_plan_that_is_used_up_delays_videos_and_fails_none() {
     assert_eq!((&ready["status"], &ready["redis"]), (&"ok".into(), &"over quota".into()), "{ready}");
     let health = fleet.get("/api/monitor/queue-health").await;
     assert_eq!((&health["usage"]["status"], &health["queuesActive"]), (&"OVER".into(), &false.into()), "{health}");
-    assert_eq!(fleet.get("/api/monitor/redis-usage").await["status"], "OVER");
+    let usage = fleet.get("/api/monitor/redis-usage").await;
+    assert_eq!(usage["status"], "OVER");
+    let provider = upstash.usage();
+    assert_eq!(usage["provider"], serde_json::json!({ "limit": 0, "usage": provider }), "{usage}");
+    assert!(usage["total"].as_u64() >= Some(provider), "{usage}");
 
     // One that starts now must not wait for the next month to take uploads.
     fleet.kill("serve");

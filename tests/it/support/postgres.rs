@@ -95,16 +95,27 @@ impl Postgres {
     /// SIGSTOP or SIGCONT to the server and all its backends.
     pub(crate) fn signal(&self, signal: Signal) {
         // Each backend leads a group of its own.
-        let file = std::fs::read_to_string(self.folder.path().join("data/postmaster.pid")).unwrap_or_default();
-        let postmaster = file.lines().next().unwrap_or_default();
-        let children = std::fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"));
-        for child in children.unwrap_or_default().split_whitespace() {
-            if let Some(pid) = child.parse().ok().and_then(Pid::from_raw) {
-                kill_process(pid, signal).ok();
-            }
+        for backend in self.backends() {
+            kill_process(backend, signal).ok();
         }
         let group = Pid::from_raw(self.server.group()).expect("a group");
         kill_process_group(group, signal).ok();
+    }
+
+    /// By their parent, in all of `/proc`: the kernel's list of a process's children may leave some out while others end,
+    /// and one backend that stays frozen keeps its locks for ever.
+    fn backends(&self) -> Vec<Pid> {
+        let file = std::fs::read_to_string(self.folder.path().join("data/postmaster.pid")).unwrap_or_default();
+        let postmaster = file.lines().next().unwrap_or_default().to_owned();
+        let parent = |pid: i32| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            stat.rsplit(") ").next()?.split_whitespace().nth(1).map(str::to_owned)
+        };
+        let processes = std::fs::read_dir("/proc").expect("processes").flatten();
+        let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        pids.filter(|&pid| !postmaster.is_empty() && parent(pid).as_deref() == Some(&postmaster))
+            .filter_map(Pid::from_raw)
+            .collect()
     }
 }
 

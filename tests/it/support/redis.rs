@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use subiteya::child::{Contained, Limits, Running, find};
@@ -14,6 +15,8 @@ pub(crate) struct Redis {
     server: Running,
     program: PathBuf,
     extra: Vec<String>,
+    /// INFOs of the test itself since the counts began.
+    asked: AtomicU64,
 }
 
 impl Redis {
@@ -31,7 +34,7 @@ impl Redis {
         let folder = tempfile::tempdir().expect("a folder");
         let extra: Vec<String> = extra.iter().map(|&one| one.to_owned()).collect();
         let server = launch(folder.path(), &program, &extra).await;
-        Self { folder, server, program, extra }
+        Self { folder, server, program, extra, asked: AtomicU64::new(0) }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -89,7 +92,9 @@ impl Redis {
 
     /// Sends one command and gives the raw reply.
     pub(crate) async fn command(&self, words: &[&str]) -> String {
-        ask(&self.socket(), words).await.expect("Redis answers")
+        let reply = ask(&self.socket(), words).await.expect("Redis answers");
+        self.asked.fetch_add(u64::from(words.first() == Some(&"INFO")), Ordering::Relaxed);
+        reply
     }
 
     /// A connection that stays: what is authenticated now remains so.
@@ -97,13 +102,20 @@ impl Redis {
         UnixStream::connect(self.socket()).await.expect("Redis answers")
     }
 
-    /// Calls by command, as the server counts them.
+    /// Calls by command, as the server counts them, without those of [`Self::command`] that count.
     pub(crate) async fn calls(&self) -> BTreeMap<String, u64> {
-        calls_in(&self.command(&["INFO", "commandstats"]).await)
+        let asked = self.asked.load(Ordering::Relaxed);
+        let mut calls = calls_in(&self.command(&["INFO", "commandstats"]).await);
+        if let Some(infos) = calls.get_mut("info") {
+            *infos -= asked;
+        }
+        calls.retain(|name, calls| *calls > 0 && name != "config|resetstat");
+        calls
     }
 
     pub(crate) async fn reset_calls(&self) {
         self.command(&["CONFIG", "RESETSTAT"]).await;
+        self.asked.store(0, Ordering::Relaxed);
     }
 
     /// The number of pending entries of a stream's group.

@@ -15,11 +15,16 @@ const PURPOSES = {
   acknowledge: "Work that is done (XACK)",
   repair: "After dead workers (XPENDING, XCLAIM)",
   look: "Looking (XINFO; none on a metered plan)",
+  elsewhere: "Counted by the provider alone",
 };
 
 const figure = (name, value, tone = "") => h("div", {}, h("dt", {}, name), h("dd", { class: tone }, value));
 
-function outlook({ limit, forecast, forecastRange }) {
+function outlook({ limit, forecast, forecastRange, provider }) {
+  if (provider) {
+    const other = limit && limit !== provider.limit ? `; monthly_commands of streams.toml says ${count(limit)}` : "";
+    return `The provider counts ${count(provider.usage)} of ${count(provider.limit)} commands${other}, and takes no more until its month begins anew or the plan is raised.`;
+  }
   if (!limit) return "This Redis is not metered: commands cost nothing here, and are counted all the same.";
   const range = forecastRange ? ` (likely from ${count(forecastRange.low)} to ${count(forecastRange.high)})` : "";
   const share = Math.round((forecast / limit) * 100);
